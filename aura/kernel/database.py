@@ -1,0 +1,122 @@
+"""One engine per module, under the module's own role."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
+from datetime import timedelta
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from aura.kernel.errors import Aborted, AuraError, Unavailable
+from aura.kernel.security.keys import KeyRing
+
+POOL_SIZE = 4
+POOL_OVERFLOW = 2
+CONNECT_SECONDS = 10.0
+RETRY_AFTER = timedelta(seconds=1)
+SERIALIZATION_FAILURE, DEADLOCK = "40001", "40P01"
+UNAVAILABLE_STATES = ("08", "57P", "53300")
+
+Connect = Callable[[], AbstractAsyncContextManager["AsyncConnection"]]
+"""How a repository gets its connection: `Database.read`, or that of a unit of work."""
+
+connection_held: ContextVar[bool] = ContextVar("connection_held", default=False)
+"""Whether the present task holds a database connection, and so must not call another module."""
+
+
+def role_of(module: str) -> str:
+    """Returns the role that a module's connections authenticate as."""
+    return f"aura_{module}"
+
+
+def owner_of(module: str) -> str:
+    """Returns the role that owns a module's schema; nobody logs in as it."""
+    return f"aura_{module}_owner"
+
+
+def role_password(keys: KeyRing, module: str) -> str:
+    """Returns the password of a module's role."""
+    return keys.password(f"postgres-role/{module}")
+
+
+def async_url(url: str) -> URL:
+    """Returns the URL of a PostgreSQL database in the form that the engine takes."""
+    parsed = make_url(url).set(drivername="postgresql+asyncpg")
+    if "sslmode" in parsed.query:
+        parsed = parsed.update_query_dict({"ssl": parsed.query["sslmode"]}).difference_update_query(["sslmode"])
+    return parsed
+
+
+class Database:
+    """A module's way to its schema. Nothing connects until it is used."""
+
+    def __init__(self, *, url: URL, module: str, keys: KeyRing) -> None:
+        self._engine = create_async_engine(
+            url.set(username=role_of(module), password=role_password(keys, module)),
+            pool_size=POOL_SIZE,
+            max_overflow=POOL_OVERFLOW,
+            connect_args={
+                "timeout": CONNECT_SECONDS,
+                "server_settings": {"application_name": f"aura/{module}", "jit": "off"},
+            },
+            hide_parameters=True,
+        )
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine; transactions begin here."""
+        return self._engine
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Lends a connection on which every statement is its own transaction: the cheapest way to read."""
+        async with self._reading.connect() as connection:
+            token = connection_held.set(True)
+            try:
+                yield connection
+            finally:
+                connection_held.reset(token)
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._engine.dispose()
+
+
+def violated_constraint(error: IntegrityError) -> str | None:
+    """Returns the name of the constraint that a statement broke."""
+    return getattr(error.orig.__cause__ if error.orig else None, "constraint_name", None)
+
+
+def sqlstate_of(error: BaseException) -> str:
+    """Returns the SQLSTATE that the database gave; empty if none. While connecting, SQLAlchemy does not wrap errors."""
+    return getattr(getattr(error, "orig", error), "sqlstate", None) or ""
+
+
+def is_transient_conflict(error: BaseException) -> bool:
+    """Returns whether the transaction lost against a concurrent one and may simply be run again."""
+    return sqlstate_of(error) in {SERIALIZATION_FAILURE, DEADLOCK}
+
+
+def as_aura_error(error: BaseException) -> AuraError | None:
+    """Returns what the caller is told of a database's failure; None if it is no failure of the database's service."""
+    if is_transient_conflict(error):
+        return Aborted("the call met concurrent changes twice; repeat it", reason="CONCURRENT_CHANGE")
+    if _is_unreachable(error):
+        return Unavailable(
+            "the database does not answer; try again", reason="DATABASE_UNAVAILABLE", retry_after=RETRY_AFTER
+        )
+    return None
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    if isinstance(error, (OSError, PoolTimeoutError)) or sqlstate_of(error).startswith(UNAVAILABLE_STATES):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, (OperationalError, InterfaceError)) and not sqlstate_of(error)

@@ -1,0 +1,45 @@
+"""Logs every call once, when it ends."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from aura.kernel.errors import AuraError, Code
+from aura.kernel.interceptors.chain import Interceptor
+
+if TYPE_CHECKING:
+    from aura.kernel.interceptors.call import Call
+
+log = structlog.get_logger()
+OWN_FAULTS = {Code.INTERNAL, Code.UNKNOWN, Code.DATA_LOSS, Code.UNAVAILABLE}
+
+
+class AccessLog(Interceptor):
+    """Writes one line per call: method, code, duration and who called; at debug level, the redacted request too."""
+
+    def on_end(self, call: Call, error: BaseException | None) -> None:
+        """Writes the line."""
+        code = _code(error)
+        fields = {
+            "method": call.method.path,
+            "code": code.name,
+            "duration_ms": round((time.perf_counter() - call.started) * 1000, 3),
+            "user_id": call.actor.user_id,
+            "caller_module": call.actor.via_module,
+        }
+        if isinstance(error, AuraError):
+            fields["reason"] = error.reason
+        if code in OWN_FAULTS:
+            log.error("call", **fields)
+        else:
+            log.info("call", **fields)
+        log.debug("request", method=call.method.path, request=call.request)
+
+
+def _code(error: BaseException | None) -> Code:
+    if error is None:
+        return Code.OK
+    return error.code if isinstance(error, AuraError) else Code.CANCELLED

@@ -1,0 +1,192 @@
+"""Runs one chain of interceptors around every call, on the network and in-process alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import grpc
+from grpc_status import rpc_status
+
+from aura.kernel.errors import AuraError, InvalidArgument
+from aura.kernel.interceptors.call import Call, Context, Method, current_call
+from aura.kernel.rpc_status import to_status
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+
+    from google.protobuf.message import Message
+
+Handler = Any  # grpc.RpcMethodHandler, whose attributes grpcio leaves untyped
+
+_HANDLER_MAKERS = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
+class MalformedRequest(InvalidArgument):
+    """The bytes sent are no message of the request's type."""
+
+    reason = "MALFORMED_REQUEST"
+
+    def __init__(self) -> None:
+        super().__init__("the request cannot be decoded as a message of the type that this method takes")
+
+
+class Interceptor:
+    """One concern of every call. Hooks run in the chain's order on the way in, in reverse on the way out."""
+
+    async def on_call(self, call: Call) -> None:
+        """Runs before anything else; raising refuses the call."""
+
+    def on_request(self, call: Call, request: Message) -> None:
+        """Runs for each request message; raising refuses it."""
+
+    def on_error(self, call: Call, error: Exception) -> Exception:
+        """Returns the error to go on with in place of `error`."""
+        del call
+        return error
+
+    def on_end(self, call: Call, error: BaseException | None) -> None:
+        """Runs once, when the call's outcome is known; must not raise."""
+
+
+class InterceptorChain(grpc.aio.ServerInterceptor):
+    """Applies interceptors to every method except those of the services it is told to leave alone."""
+
+    def __init__(self, interceptors: Sequence[Interceptor], *, except_services: Collection[str] = ()) -> None:
+        self._interceptors = tuple(interceptors)
+        self._on_call = _overriding(interceptors, "on_call")
+        self._on_request = _overriding(interceptors, "on_request")
+        self._on_error = _overriding(interceptors, "on_error")[::-1]
+        self._on_end = _overriding(interceptors, "on_end")[::-1]
+        self._except = frozenset(except_services)
+        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Returns the method's handler with the chain around it; made once per method."""
+        path: str = handler_call_details.method
+        handler = await continuation(handler_call_details)
+        if handler is None or path.rpartition("/")[0][1:] in self._except:
+            return handler
+        known = self._wrapped.get(path)
+        if known is None or known[0] is not handler:
+            known = self._wrapped[path] = (handler, self._wrap(path, handler))
+        return known[1]
+
+    def _wrap(self, path: str, handler: Handler) -> Handler:
+        behavior = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        method = Method(
+            path=path, request_streaming=handler.request_streaming, response_streaming=handler.response_streaming
+        )
+        make = _HANDLER_MAKERS[method.request_streaming, method.response_streaming]
+        around = self._around_stream if method.response_streaming else self._around_unary
+        return make(
+            around(method, behavior),
+            request_deserializer=_tolerant(handler.request_deserializer),
+            response_serializer=handler.response_serializer,
+        )
+
+    def _around_unary(self, method: Method, behavior: Any) -> Any:
+        async def serve(request: Any, context: Context) -> Any:
+            call = Call(method=method, context=context)
+            current_call.set(call)
+            error: BaseException | None = None
+            try:
+                await self._enter(call)
+                return await behavior(self._checked(call, request), context)
+            except BaseException as raised:
+                error = self._outcome(call, raised)
+                if not isinstance(error, AuraError):
+                    raise
+            finally:
+                self._leave(call, error)
+            return await _abort(call, error)
+
+        return serve
+
+    def _around_stream(self, method: Method, behavior: Any) -> Any:
+        async def serve(request: Any, context: Context) -> AsyncIterator[Any]:
+            call = Call(method=method, context=context)
+            current_call.set(call)
+            error: BaseException | None = None
+            try:
+                await self._enter(call)
+                async for response in behavior(self._checked(call, request), context):
+                    yield response
+            except BaseException as raised:
+                error = self._outcome(call, raised)
+                if not isinstance(error, AuraError):
+                    raise
+            finally:
+                self._leave(call, error)
+            if isinstance(error, AuraError):
+                await _abort(call, error)
+
+        return serve
+
+    async def _enter(self, call: Call) -> None:
+        for hook in self._on_call:
+            await hook(call)
+
+    def _checked(self, call: Call, request: Any) -> Any:
+        return self._check_stream(call, request) if call.method.request_streaming else self._check(call, request)
+
+    def _check(self, call: Call, request: Any) -> Any:
+        if request is _MALFORMED:
+            raise MalformedRequest
+        call.request = request
+        for hook in self._on_request:
+            hook(call, request)
+        return request
+
+    async def _check_stream(self, call: Call, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield self._check(call, request)
+
+    def _outcome(self, call: Call, raised: BaseException) -> BaseException:
+        """Returns what the call ends with; an abort, a cancellation or a closed generator stays what it is."""
+        if isinstance(raised, grpc.aio.BaseError) or not isinstance(raised, Exception):
+            return raised
+        for hook in self._on_error:
+            raised = hook(call, raised)
+        return raised
+
+    def _leave(self, call: Call, error: BaseException | None) -> None:
+        for hook in self._on_end:
+            hook(call, error)
+
+
+async def _abort(call: Call, error: AuraError) -> NoReturn:
+    await call.context.abort_with_status(rpc_status.to_status(to_status(error, call.request_id)))
+    raise AssertionError("abort_with_status raises")
+
+
+def _overriding(interceptors: Sequence[Interceptor], hook: str) -> list[Any]:
+    """Returns the bound hooks of those interceptors that have this one, so that the others cost nothing."""
+    return [
+        getattr(interceptor, hook)
+        for interceptor in interceptors
+        if getattr(type(interceptor), hook) is not getattr(Interceptor, hook)
+    ]
+
+
+_MALFORMED = object()
+
+
+def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Lets bytes that are no message through to the chain, for grpcio would answer with the parser's own words."""
+
+    def parse(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except Exception:  # noqa: BLE001 whatever the parser raises means the same
+            return _MALFORMED
+
+    return parse

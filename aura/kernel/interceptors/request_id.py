@@ -1,0 +1,35 @@
+"""Gives every call an id that its log lines, its errors and its outgoing calls share."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import structlog
+
+from aura.kernel.ids import new_id
+from aura.kernel.interceptors.chain import Interceptor
+
+if TYPE_CHECKING:
+    from aura.kernel.interceptors.call import Call
+
+REQUEST_ID_METADATA = "x-request-id"
+ACCEPTED = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+
+
+class RequestIds(Interceptor):
+    """Takes the caller's `x-request-id`, or makes one, and sends it back as trailing metadata."""
+
+    async def on_call(self, call: Call) -> None:
+        """Sets the call's request id and binds it to the log lines of this task."""
+        given = _metadata(call, REQUEST_ID_METADATA)
+        call.request_id = given if ACCEPTED.fullmatch(given) else str(new_id())
+        structlog.contextvars.bind_contextvars(request_id=call.request_id)
+        call.context.set_trailing_metadata(((REQUEST_ID_METADATA, call.request_id),))
+
+
+def _metadata(call: Call, key: str) -> str:
+    for name, value in call.context.invocation_metadata() or ():
+        if name == key and isinstance(value, str):
+            return value
+    return ""

@@ -1,0 +1,70 @@
+"""Holds every request to the rules of its contract."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import protovalidate
+
+from aura.kernel.errors import FieldViolation, InvalidArgument
+from aura.kernel.interceptors.chain import Interceptor
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from aura.kernel.interceptors.call import Call
+
+
+class InvalidRequest(InvalidArgument):
+    """A request breaks rules of its contract."""
+
+    reason = "INVALID_REQUEST"
+
+
+class Validation(Interceptor):
+    """Checks `buf.validate` rules.
+
+    A rule on a whole message names the field it is about by the beginning of its id, as `end_time.after_start`.
+    """
+
+    def __init__(self) -> None:
+        self._validator = protovalidate.Validator()
+
+    def on_request(self, call: Call, request: Message) -> None:
+        """Raises `InvalidRequest` with every violation."""
+        del call
+        violations = self._validator.collect_violations(request)
+        if violations:
+            found = [_to_field_violation(violation.proto, request.DESCRIPTOR) for violation in violations]
+            first = found[0]
+            raise InvalidRequest(
+                f"{first.field or 'the request'} {first.description}"
+                + (f" (and {len(found) - 1} more)" if len(found) > 1 else ""),
+                violations=found,
+            )
+
+
+def _to_field_violation(violation: protovalidate.ViolationPb, descriptor: Any) -> FieldViolation:
+    elements = violation.field.elements if violation.field else ()
+    return FieldViolation(
+        field=".".join(map(_path_element, elements)) or _field_named_by(violation.rule_id, descriptor),
+        description=violation.message.removeprefix("value "),
+        rule=violation.rule_id,
+    )
+
+
+def _path_element(element: protovalidate.FieldPathElementPb) -> str:
+    subscript = element.subscript
+    return element.field_name if subscript is None else f"{element.field_name}[{subscript.value!r}]"
+
+
+def _field_named_by(rule_id: str, descriptor: Any) -> str:
+    """Returns the longest beginning of a rule's id that is the path of a field."""
+    path: list[str] = []
+    at = descriptor
+    for name in rule_id.split("."):
+        if at is None or name not in at.fields_by_name:
+            break
+        path.append(name)
+        at = at.fields_by_name[name].message_type
+    return ".".join(path)

@@ -1,0 +1,152 @@
+"""What a module is: its specification, which is data, and its one door, which is code."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from dishka import Provider
+
+Architecture = Literal["layered", "clean", "hexagonal", "cqrs"]
+
+
+class ModuleSpecError(Exception):
+    """Lists what is wrong with the module configuration, one line each, with the fix."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModuleSpec:
+    """Describes a module without importing it.
+
+    Attributes:
+        name: The name for people.
+        description: What the module is for.
+        api_prefix: The first segment of its REST paths, after `/api/`.
+        api_module: The Python module of its servicers.
+        services_module: The Python module of what it does for others.
+        architecture: How it is built inside.
+        boundaries: Its layers, outermost last, and the Python package of each.
+        dependencies: The modules that it calls.
+        provides: The services of its contract, by their short names.
+        publishes: The types of the events it publishes.
+        subscribes: The types of the events it handles; these are not dependencies.
+        entry: Its door, as `package.module:Class`.
+    """
+
+    name: str
+    description: str
+    api_prefix: str
+    api_module: str
+    services_module: str
+    architecture: Architecture
+    boundaries: Mapping[str, str]
+    entry: str
+    dependencies: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
+    publishes: tuple[str, ...] = ()
+    subscribes: tuple[str, ...] = field(default=())
+
+
+class ServiceRegistrar(Protocol):
+    """Takes the servicers that a module hosts."""
+
+    def register(self, servicer_class: type[object]) -> None:
+        """Hosts a servicer: a subclass of one generated `…Servicer`, made anew for each call by the container."""
+        ...
+
+
+class Module(Protocol):
+    """A module's one door; each `module.py` has one, made without arguments."""
+
+    def providers(self) -> Sequence[Provider]:
+        """Returns the providers of everything the module's servicers need."""
+        ...
+
+    def register_services(self, registrar: ServiceRegistrar) -> None:
+        """Registers a servicer for each service that the module's specification provides."""
+        ...
+
+
+def load_module(spec: ModuleSpec) -> Module:
+    """Imports a module's package and returns its door."""
+    package, _, class_name = spec.entry.partition(":")
+    return cast("Module", getattr(importlib.import_module(package), class_name)())
+
+
+def validate_specs(specs: Mapping[str, ModuleSpec]) -> None:
+    """Checks what can be known without importing a module.
+
+    Raises:
+        ModuleSpecError: A dependency is unknown or cyclic, two modules share a prefix, or an event has no publisher.
+    """
+    problems = [*_unknown_dependencies(specs), *_cycles(specs), *_shared_prefixes(specs), *_unpublished(specs)]
+    if problems:
+        raise ModuleSpecError("\n".join(problems))
+
+
+def validate_services(name: str, spec: ModuleSpec, registered: Iterable[str]) -> None:
+    """Checks that a module registered exactly the services that it says it provides.
+
+    Raises:
+        ModuleSpecError: A provided service has no servicer, or a registered one is not provided.
+    """
+    provided, hosted = set(spec.provides), set(registered)
+    problems = [
+        f"module {name} provides {service} but registers no servicer for it; register one in register_services, "
+        "or take it out of `provides` in aura/modules.py"
+        for service in sorted(provided - hosted)
+    ]
+    problems += [
+        f"module {name} registers {service} but does not provide it; add it to `provides` in aura/modules.py"
+        for service in sorted(hosted - provided)
+    ]
+    if problems:
+        raise ModuleSpecError("\n".join(problems))
+
+
+def _unknown_dependencies(specs: Mapping[str, ModuleSpec]) -> list[str]:
+    return [
+        f"module {name} depends on {dependency}, which is no module; add it to AURA_MODULES, or remove the dependency"
+        for name, spec in specs.items()
+        for dependency in spec.dependencies
+        if dependency not in specs
+    ]
+
+
+def _cycles(specs: Mapping[str, ModuleSpec]) -> list[str]:
+    finished: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> list[str]:
+        if name in path:
+            cycle = " -> ".join((*path[path.index(name) :], name))
+            return [f"modules depend on each other in a circle: {cycle}; turn one of these calls into an event"]
+        if name in finished or name not in specs:
+            return []
+        found = [line for dependency in specs[name].dependencies for line in visit(dependency, (*path, name))]
+        finished.add(name)
+        return found
+
+    return [line for name in specs for line in visit(name, ())]
+
+
+def _shared_prefixes(specs: Mapping[str, ModuleSpec]) -> list[str]:
+    owners: dict[str, str] = {}
+    return [
+        f"modules {owners[spec.api_prefix]} and {name} share the api_prefix {spec.api_prefix}; give each its own"
+        for name, spec in specs.items()
+        if owners.setdefault(spec.api_prefix, name) != name
+    ]
+
+
+def _unpublished(specs: Mapping[str, ModuleSpec]) -> list[str]:
+    published = {event for spec in specs.values() for event in spec.publishes}
+    return [
+        f"module {name} subscribes to {event}, which no module publishes; add it to the publisher's `publishes`"
+        for name, spec in specs.items()
+        for event in spec.subscribes
+        if event not in published
+    ]

@@ -1,0 +1,242 @@
+"""The life of a server process: set up, serve, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import asyncpg
+import structlog
+from sqlalchemy import URL, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from aura.kernel.database import Database, async_url, sqlstate_of
+from aura.kernel.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
+from aura.kernel.host import AddressInUse, Host
+from aura.kernel.logging import configure_logging
+from aura.kernel.migrations import MigrationError, Migrator
+from aura.kernel.module import ModuleSpec, ModuleSpecError
+from aura.kernel.security.keys import KeyRing, SecretKeyError, read_secret_key
+from aura.kernel.settings import Environment, Settings, SettingsError
+
+DATABASE_NAME = "aura"
+INVALID_AUTHORIZATION = "28"
+
+log = structlog.get_logger()
+
+
+class DatabaseUnreachable(Exception):
+    """Says in one line that the database does not answer, and what to do."""
+
+
+EXPECTED_ERRORS = (
+    AddressInUse,
+    DatabaseUnreachable,
+    EmbeddedPostgresError,
+    MigrationError,
+    ModuleSpecError,
+    SecretKeyError,
+    SettingsError,
+)
+"""Errors whose text tells an operator all there is to know; they are shown without a traceback."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Databases:
+    """Where the database is: for the modules' roles, and for migrating."""
+
+    url: URL
+    admin_url: URL
+    embedded: bool
+
+    @property
+    def description(self) -> str:
+        """The database as an operator may read it, without its password."""
+        where = self.url.set(username=None, password=None).render_as_string()
+        return f"embedded PostgreSQL, {where}" if self.embedded else where
+
+
+def run_server(settings: Settings, specs: Mapping[str, ModuleSpec]) -> None:
+    """Serves until told to stop by SIGTERM or SIGINT.
+
+    Raises:
+        Exception: One of EXPECTED_ERRORS if the server cannot start.
+    """
+    set_up_logging(settings)
+    keys = read_secret_key(settings.secret_key_path, create=not settings.in_production)
+    with database_of(settings, keys) as databases:
+        asyncio.run(_serve(settings, specs, keys, databases))
+
+
+def migrate(settings: Settings, specs: Mapping[str, ModuleSpec]) -> None:
+    """Brings the database up to date.
+
+    Raises:
+        Exception: One of EXPECTED_ERRORS if that cannot be done.
+    """
+    set_up_logging(settings)
+    keys = read_secret_key(settings.secret_key_path, create=not settings.in_production)
+    with database_of(settings, keys) as databases:
+        asyncio.run(_migrate(databases, keys, specs))
+
+
+def set_up_logging(settings: Settings) -> None:
+    """Configures logging as the settings say."""
+    in_development = settings.environment is Environment.DEVELOPMENT
+    automatic = "console" if in_development else "json"
+    style = automatic if settings.log_format == "auto" else settings.log_format
+    configure_logging(level=settings.log_level, style="console" if style == "console" else "json", process="aura")
+
+
+@contextmanager
+def database_of(settings: Settings, keys: KeyRing) -> Iterator[Databases]:
+    """Lends the database that the settings name; if they name none, an embedded one that runs as long as this."""
+    if settings.database_url is not None:
+        url = async_url(settings.database_url.get_secret_value())
+        admin = settings.database_admin_url
+        yield Databases(url=url, admin_url=async_url(admin.get_secret_value()) if admin else url, embedded=False)
+        return
+    with EmbeddedPostgres(settings.data_dir / "postgres", password=keys.password("embedded-postgres")) as postgres:
+        asyncio.run(_create_database(async_url(postgres.url())))
+        url = async_url(postgres.url(DATABASE_NAME))
+        yield Databases(url=url, admin_url=url, embedded=True)
+
+
+async def _serve(settings: Settings, specs: Mapping[str, ModuleSpec], keys: KeyRing, databases: Databases) -> None:
+    stopping = StopSignals()
+    with stopping.installed():
+        await prepare_database(settings, specs, keys, databases)
+        host = Host(settings=settings, specs=specs, database_url=databases.url, keys=keys)
+        try:
+            await host.start()
+            sys.stderr.write(start_report(host, specs, databases))
+            await stopping.first.wait()
+            log.info("stopping", drain_seconds=settings.drain_seconds)
+        finally:
+            await _stop(host, settings.drain_seconds, stopping)
+        log.info("stopped")
+
+
+async def _stop(host: Host, grace: float, stopping: StopSignals) -> None:
+    """Drains the host; a second signal ends the drain at once."""
+    drain = asyncio.create_task(host.stop(grace))
+    hurry = asyncio.create_task(stopping.second.wait())
+    await asyncio.wait([drain, hurry], return_when=asyncio.FIRST_COMPLETED)
+    if not drain.done():
+        log.warning("stopping at once")
+        await host.stop(0)
+    hurry.cancel()
+    await drain
+
+
+class StopSignals:
+    """Counts SIGTERM and SIGINT: the first asks for a graceful stop, the second for an immediate one."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Takes the signals while inside."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._receive)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _receive(self) -> None:
+        if self.first.is_set():
+            self.second.set()
+        self.first.set()
+
+
+async def prepare_database(
+    settings: Settings, specs: Mapping[str, ModuleSpec], keys: KeyRing, databases: Databases
+) -> None:
+    """Sees that every module's schema is what the code expects: migrates, but in production refuses.
+
+    Raises:
+        DatabaseUnreachable: The database does not answer.
+        MigrationError: In production, a schema is behind.
+    """
+    with _reaching(databases.url):
+        migrator = Migrator(url=databases.admin_url, keys=keys, modules=list(specs))
+        behind = [module for module in specs if await _is_behind(module, migrator, keys, databases)]
+    if behind and settings.in_production:
+        raise MigrationError(
+            f"the schema of {', '.join(behind)} is behind this version; run, with the same settings: aura migrate"
+        )
+    if behind:
+        await _migrate(databases, keys, specs)
+
+
+async def _is_behind(module: str, migrator: Migrator, keys: KeyRing, databases: Databases) -> bool:
+    database = Database(url=databases.url, module=module, keys=keys)
+    try:
+        async with database.read() as connection:
+            return await migrator.behind(connection, module)
+    except Exception as error:
+        if sqlstate_of(error).startswith(INVALID_AUTHORIZATION):  # the role is missing, or has another key's password
+            return True
+        raise
+    finally:
+        await database.close()
+
+
+async def _migrate(databases: Databases, keys: KeyRing, specs: Mapping[str, ModuleSpec]) -> None:
+    with _reaching(databases.admin_url):
+        await Migrator(url=databases.admin_url, keys=keys, modules=list(specs)).upgrade()
+
+
+@contextmanager
+def _reaching(url: URL) -> Iterator[None]:
+    """Turns the many ways in which a database cannot be connected to into one line each."""
+    where = url.set(username=None, password=None).render_as_string()
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise DatabaseUnreachable(
+            f"cannot use the database at {where}: {str(error) or 'it does not answer'}; see that it runs, and that "
+            "AURA_DATABASE_URL is right"
+        ) from error
+
+
+async def _create_database(url: URL) -> None:
+    engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            known = await connection.execute(
+                text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": DATABASE_NAME}
+            )
+            if known.scalar() is None:
+                await connection.exec_driver_sql(f"CREATE DATABASE {DATABASE_NAME}")
+    finally:
+        await engine.dispose()
+
+
+def start_report(host: Host, specs: Mapping[str, ModuleSpec], databases: Databases) -> str:
+    """Returns what an operator wants to know of a server that just started."""
+    width = max(map(len, specs))
+    modules = "\n".join(
+        f"    {name:<{width}}  {spec.architecture:<9}  {', '.join(spec.provides)}" for name, spec in specs.items()
+    )
+    return f"""
+  Aura serves gRPC at {host.address}
+
+  modules
+{modules}
+  database  {databases.description}
+  try       grpcurl -plaintext {host.address} list
+            buf curl --http2-prior-knowledge --protocol grpc --list-methods http://{host.address}
+  stop      Ctrl-C, or SIGTERM; twice to stop at once
+
+"""

@@ -1,0 +1,128 @@
+"""Settings, read from the environment: every one is a variable `AURA_…`."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "AURA_"
+
+
+class Environment(StrEnum):
+    """Where the server runs."""
+
+    DEVELOPMENT = "development"
+    TEST = "test"
+    PRODUCTION = "production"
+
+
+class SettingsError(Exception):
+    """Lists what is wrong with the settings, one line each, with the fix."""
+
+
+class Settings(BaseSettings):
+    """What an operator may choose. Secrets are never printed."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    environment: Environment = Field(
+        Environment.DEVELOPMENT, description="development, test or production; production forbids all stand-ins"
+    )
+    host: str = Field("127.0.0.1", description="address to serve gRPC on; loopback only")
+    port: int = Field(50051, ge=0, le=65535, description="port to serve gRPC on; 0 takes a free one")
+    data_dir: Path = Field(Path(".aura"), description="folder for the embedded database and the development secret key")
+    database_url: SecretStr | None = Field(
+        None, description="PostgreSQL to use, as postgresql://user:password@host:5432/aura; none: an embedded one"
+    )
+    database_admin_url: SecretStr | None = Field(
+        None, description="connection that migrates: may create roles and schemas; default: AURA_DATABASE_URL"
+    )
+    secret_key_file: Path | None = Field(
+        None, description="file with the secret that all keys derive from; development makes one in AURA_DATA_DIR"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe level to log")
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="console for people, json for machines; auto: console in development, else json"
+    )
+    drain_seconds: float = Field(10.0, ge=0, le=3600, description="time that running calls get at stop, in seconds")
+    maximum_message_bytes: int = Field(
+        4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="largest message accepted, in bytes"
+    )
+
+    @field_validator("host")
+    @classmethod
+    def _host_is_loopback(cls, host: str) -> str:
+        try:
+            loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            loopback = False
+        if not loopback:
+            raise ValueError(
+                "must be a loopback address, as 127.0.0.1 or ::1: calls are not authenticated yet, so serving on any "
+                "other address would open every patient's record to the network"
+            )
+        return host
+
+    @field_validator("database_url", "database_admin_url")
+    @classmethod
+    def _is_postgres(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must begin with postgresql://")
+        return url
+
+    @model_validator(mode="after")
+    def _production_has_no_stand_ins(self) -> Settings:
+        if self.environment is Environment.PRODUCTION:
+            if self.database_url is None:
+                raise ValueError(
+                    "AURA_DATABASE_URL is required in production; the embedded database is for development"
+                )
+            if self.secret_key_file is None:
+                raise ValueError("AURA_SECRET_KEY_FILE is required in production")
+        return self
+
+    @property
+    def secret_key_path(self) -> Path:
+        """The file that holds the secret key."""
+        return self.secret_key_file or self.data_dir / "secret.key"
+
+    @property
+    def in_production(self) -> bool:
+        """Whether this server holds real data."""
+        return self.environment is Environment.PRODUCTION
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Returns the settings that the process's environment gives.
+
+    Raises:
+        SettingsError: A value is wrong, or a variable's name is no setting's.
+    """
+    names = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    problems = [_unknown(name, names) for name in environment if name.startswith(PREFIX) and name.upper() not in names]
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems += [_describe(problem["loc"], problem["msg"]) for problem in error.errors()]
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
+
+
+def _unknown(name: str, names: set[str]) -> str:
+    alike = difflib.get_close_matches(name, names, n=1)
+    return f"{name} is not a setting; {f'did you mean {alike[0]}?' if alike else 'unset it'}"
+
+
+def _describe(location: tuple[int | str, ...], message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return f"{PREFIX}{str(location[0]).upper()}: {message}" if location else message

@@ -1,0 +1,81 @@
+"""One request, one unit of work, one explicit commit."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import Token
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from aura.kernel.database import Database, connection_held
+from aura.kernel.idempotency import IdempotentRequest
+
+
+class UnitOfWork:
+    """A transaction (READ COMMITTED) that ends with `commit`; leaving it in any other way rolls back.
+
+    Modules subclass it to hang their repositories on it.
+    """
+
+    def __init__(self, *, database: Database, request: IdempotentRequest) -> None:
+        self._database = database
+        self._request = request
+        self._connection: AsyncConnection | None = None
+        self._held: Token[bool] | None = None
+
+    @property
+    def connection(self) -> AsyncConnection:
+        """The connection inside the transaction; only between entering and leaving."""
+        if self._connection is None:
+            raise RuntimeError("the unit of work is not open; use it in `async with`")
+        return self._connection
+
+    async def __aenter__(self) -> Self:
+        if self._connection is not None:
+            raise RuntimeError("the unit of work is open already; there is one per request")
+        self._connection = await self._database.engine.connect()
+        self._held = connection_held.set(True)
+        if self._request.request_id:
+            await self._claim_request()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        connection, self._connection = self.connection, None
+        if self._held is not None:
+            connection_held.reset(self._held)
+        await connection.close()
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncIterator[AsyncConnection]:
+        """Lends the connection to a repository."""
+        yield self.connection
+
+    async def replayed(self) -> UUID | None:
+        """Returns the id of the resource that this same request made or changed before; None if it is new.
+
+        Raises:
+            RequestIdReused: The request id was used for a different request.
+        """
+        if not self._request.request_id:
+            return None
+        async with self._database.read() as connection:
+            return await self._request.find(connection)
+
+    async def commit(self, resource_id: UUID | None = None) -> None:
+        """Makes all that was done since entering last, and remembers the request by the id of its resource."""
+        if resource_id is not None and self._request.request_id:
+            await self._request.remember(self.connection, resource_id)
+        await self.connection.commit()
+
+    async def _claim_request(self) -> None:
+        try:
+            await self._request.claim(self.connection)
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise

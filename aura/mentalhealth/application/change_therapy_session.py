@@ -1,0 +1,33 @@
+"""What all use cases that change a session have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from aura.mentalhealth.application.interfaces.unit_of_work import UnitOfWork
+from aura.mentalhealth.domain.entities.therapy_session import TherapySession
+from aura.mentalhealth.domain.repositories.therapy_session_repository import TherapySessionRepository
+
+
+class ChangeTherapySession:
+    """Changes one session in one unit of work; a repeated request changes nothing and returns it as it is now."""
+
+    def __init__(self, *, unit_of_work: UnitOfWork, sessions: TherapySessionRepository) -> None:
+        self._unit_of_work = unit_of_work
+        self._sessions = sessions
+
+    async def apply(self, session_id: UUID, change: Callable[[TherapySession], None]) -> TherapySession:
+        """Returns the session after the change.
+
+        Raises:
+            SessionNotFound: There is none with this id.
+        """
+        if (known := await self._unit_of_work.replayed()) is not None:
+            return await self._sessions.get(known)
+        async with self._unit_of_work as work:
+            session = await work.sessions.get_for_update(session_id)
+            change(session)
+            await work.sessions.save(session)
+            await work.commit(session_id)
+        return session

@@ -1,0 +1,81 @@
+"""Books a session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from aura.kernel.clock import Clock
+from aura.kernel.ids import new_id
+from aura.kernel.security.actor import Actor
+from aura.kernel.times import is_time_zone
+from aura.mentalhealth.application.interfaces.unit_of_work import UnitOfWork
+from aura.mentalhealth.application.interfaces.user_directory import UserDirectory
+from aura.mentalhealth.domain.entities.participant import Part
+from aura.mentalhealth.domain.entities.period import Period
+from aura.mentalhealth.domain.entities.therapy_session import TherapySession
+from aura.mentalhealth.domain.errors import TimeZoneUnknown
+from aura.mentalhealth.domain.repositories.therapy_session_repository import TherapySessionRepository
+from aura.mentalhealth.domain.services.participation import admitted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Booking:
+    """What is to be booked. An empty time zone means the therapist's."""
+
+    therapist_id: UUID
+    patient_id: UUID
+    period: Period
+    time_zone: str
+
+
+class ScheduleTherapySession:
+    """Books a session of a therapist with a patient."""
+
+    def __init__(
+        self,
+        *,
+        unit_of_work: UnitOfWork,
+        sessions: TherapySessionRepository,
+        users: UserDirectory,
+        clock: Clock,
+        actor: Actor,
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._sessions = sessions
+        self._users = users
+        self._clock = clock
+        self._actor = actor
+
+    async def execute(self, booking: Booking) -> TherapySession:
+        """Books the session, or returns it if this same request booked it before.
+
+        Raises:
+            ParticipantNotFound, ParticipantInactive, ParticipantRoleMissing: A participant cannot take part.
+            StartInPast: The session would begin in the past.
+            TimeZoneUnknown: There is no such zone.
+            SessionOverlaps: A participant is taken.
+        """
+        if (known := await self._unit_of_work.replayed()) is not None:
+            return await self._sessions.get(known)
+        session = await self._new_session(booking)
+        async with self._unit_of_work as work:
+            await work.sessions.add(session)
+            await work.commit(session.session_id)
+        return session
+
+    async def _new_session(self, booking: Booking) -> TherapySession:
+        if booking.time_zone and not is_time_zone(booking.time_zone):
+            raise TimeZoneUnknown
+        people = await self._users.find([booking.therapist_id, booking.patient_id])
+        therapist = admitted(people.get(booking.therapist_id), Part.THERAPIST)
+        patient = admitted(people.get(booking.patient_id), Part.PATIENT)
+        return TherapySession.schedule(
+            session_id=new_id(),
+            therapist_id=therapist.user_id,
+            patient_id=patient.user_id,
+            period=booking.period,
+            time_zone=booking.time_zone or therapist.time_zone,
+            actor=self._actor.user_id,
+            now=self._clock.now(),
+        )

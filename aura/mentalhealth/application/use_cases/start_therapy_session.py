@@ -1,0 +1,30 @@
+"""Starts a session."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from aura.kernel.clock import Clock
+from aura.kernel.security.actor import Actor
+from aura.mentalhealth.application.change_therapy_session import ChangeTherapySession
+from aura.mentalhealth.domain.entities.therapy_session import TherapySession
+
+
+class StartTherapySession:
+    """Starts a scheduled session."""
+
+    def __init__(self, *, change: ChangeTherapySession, clock: Clock, actor: Actor) -> None:
+        self._change = change
+        self._clock = clock
+        self._actor = actor
+
+    async def execute(self, session_id: UUID, *, reason: str) -> TherapySession:
+        """Returns the session, in progress.
+
+        Raises:
+            SessionNotFound: There is none with this id.
+            IllegalTransition: It is not scheduled.
+            TooEarlyToStart: It is long before its time.
+        """
+        actor, now = self._actor.user_id, self._clock.now()
+        return await self._change.apply(session_id, lambda session: session.start(actor=actor, reason=reason, now=now))

@@ -1,0 +1,49 @@
+"""The catalogue of disorders in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from aura.kernel.database import Connect
+from aura.mentalhealth.domain.entities.disorder import Disorder, DisorderKind
+from aura.mentalhealth.domain.errors import DisorderNotFound
+from aura.mentalhealth.domain.repositories.disorder_repository import DisorderFilter
+from aura.mentalhealth.infrastructure.tables import disorders
+
+
+class PostgresDisorderRepository:
+    """Reads the catalogue that the migration loaded."""
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+
+    async def get(self, code: str) -> Disorder:
+        """Returns the entry of a canonical code; raises `DisorderNotFound`."""
+        async with self._connect() as connection:
+            row = (await connection.execute(select(disorders).where(disorders.c.code == code))).one_or_none()
+        if row is None:
+            raise DisorderNotFound
+        return _to_disorder(row)
+
+    async def list(self, where: DisorderFilter, *, after: int, limit: int) -> Sequence[Disorder]:
+        """Returns up to `limit` entries behind the position `after`."""
+        query = select(disorders).where(disorders.c.position > after).order_by(disorders.c.position).limit(limit)
+        if where.parent_code is not None:
+            query = query.where(disorders.c.parent_code == where.parent_code)
+        if where.kind is not None:
+            query = query.where(disorders.c.kind == where.kind)
+        if where.billable_only:
+            query = query.where(disorders.c.billable)
+        async with self._connect() as connection:
+            return [_to_disorder(row) for row in await connection.execute(query)]
+
+
+def _to_disorder(row: Any) -> Disorder:
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in row._mapping.items()  # noqa: SLF001 public, despite its name
+    }
+    return Disorder(**{**values, "kind": DisorderKind(row.kind)})

@@ -1,0 +1,82 @@
+"""The mental health module's one door."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dishka import Provider, Scope, provide
+
+from aura.kernel.database import Database
+from aura.kernel.module import ServiceRegistrar
+from aura.kernel.registry import ModuleServices
+from aura.mentalhealth.api.servicers import DisorderServicer, TherapySessionServicer
+from aura.mentalhealth.application.change_therapy_session import ChangeTherapySession
+from aura.mentalhealth.application.interfaces.unit_of_work import UnitOfWork
+from aura.mentalhealth.application.interfaces.user_directory import UserDirectory
+from aura.mentalhealth.application.use_cases.cancel_therapy_session import CancelTherapySession
+from aura.mentalhealth.application.use_cases.end_therapy_session import EndTherapySession
+from aura.mentalhealth.application.use_cases.get_disorder import GetDisorder
+from aura.mentalhealth.application.use_cases.get_therapy_session import GetTherapySession
+from aura.mentalhealth.application.use_cases.list_disorders import ListDisorders
+from aura.mentalhealth.application.use_cases.schedule_therapy_session import ScheduleTherapySession
+from aura.mentalhealth.application.use_cases.start_therapy_session import StartTherapySession
+from aura.mentalhealth.domain.repositories.disorder_repository import DisorderRepository
+from aura.mentalhealth.domain.repositories.therapy_session_repository import TherapySessionRepository
+from aura.mentalhealth.infrastructure.external.user_directory import GrpcUserDirectory
+from aura.mentalhealth.infrastructure.repositories.disorder_repository import PostgresDisorderRepository
+from aura.mentalhealth.infrastructure.repositories.therapy_session_repository import PostgresTherapySessionRepository
+from aura.mentalhealth.infrastructure.unit_of_work import PostgresUnitOfWork
+from generated.aura.users.v1.user_service_pb2_grpc import UserServiceStub
+
+
+class InfrastructureProvider(Provider):
+    """The adapters behind the module's ports."""
+
+    scope = Scope.APP
+
+    @provide
+    def sessions(self, database: Database) -> TherapySessionRepository:
+        """The sessions, each read a transaction of its own."""
+        return PostgresTherapySessionRepository(database.read)
+
+    @provide
+    def disorders(self, database: Database) -> DisorderRepository:
+        """The catalogue."""
+        return PostgresDisorderRepository(database.read)
+
+    @provide
+    def users(self, services: ModuleServices) -> UserDirectory:
+        """The users module, through its contract."""
+        return GrpcUserDirectory(stub=services.stub(UserServiceStub))
+
+    unit_of_work = provide(PostgresUnitOfWork, provides=UnitOfWork, scope=Scope.REQUEST)
+
+
+class ApplicationProvider(Provider):
+    """The use cases and the servicers."""
+
+    scope = Scope.REQUEST
+
+    change = provide(ChangeTherapySession)
+    schedule = provide(ScheduleTherapySession)
+    get = provide(GetTherapySession)
+    start = provide(StartTherapySession)
+    end = provide(EndTherapySession)
+    cancel = provide(CancelTherapySession)
+    get_disorder = provide(GetDisorder)
+    list_disorders = provide(ListDisorders)
+    session_servicer = provide(TherapySessionServicer)
+    disorder_servicer = provide(DisorderServicer)
+
+
+class MentalHealthModule:
+    """Books therapy sessions and knows the disorders."""
+
+    def providers(self) -> Sequence[Provider]:
+        """Returns the providers of everything the servicers need."""
+        return (InfrastructureProvider(), ApplicationProvider())
+
+    def register_services(self, registrar: ServiceRegistrar) -> None:
+        """Registers the module's servicers."""
+        registrar.register(TherapySessionServicer)
+        registrar.register(DisorderServicer)

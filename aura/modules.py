@@ -1,0 +1,46 @@
+"""Every module of the platform. Data only: importing this imports no module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from aura.kernel.module import ModuleSpec
+
+AURA_MODULES: Mapping[str, ModuleSpec] = MappingProxyType(
+    {
+        "users": ModuleSpec(
+            name="User Management",
+            description="Who the people of the platform are, how to reach them, and what they may be",
+            api_prefix="users",
+            api_module="aura.users.api.servicers",
+            services_module="aura.users.services",
+            architecture="layered",
+            boundaries={
+                "models": "aura.users.models",
+                "repositories": "aura.users.repositories",
+                "services": "aura.users.services",
+                "presentation": "aura.users.api",
+            },
+            provides=("UserService",),
+            entry="aura.users.module:UsersModule",
+        ),
+        "mentalhealth": ModuleSpec(
+            name="Mental Health",
+            description="Therapy sessions, from booking to their end, and the catalogue of disorders",
+            api_prefix="mental-health",
+            api_module="aura.mentalhealth.api.servicers",
+            services_module="aura.mentalhealth.application.use_cases",
+            architecture="clean",
+            boundaries={
+                "domain": "aura.mentalhealth.domain",
+                "application": "aura.mentalhealth.application",
+                "infrastructure": "aura.mentalhealth.infrastructure",
+                "presentation": "aura.mentalhealth.api",
+            },
+            dependencies=("users",),
+            provides=("TherapySessionService", "DisorderService"),
+            entry="aura.mentalhealth.module:MentalHealthModule",
+        ),
+    }
+)

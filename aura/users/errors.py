@@ -1,0 +1,67 @@
+"""The module's errors; each reason stands in `errors.proto`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from aura.kernel.errors import AlreadyExists, FieldViolation, InvalidArgument, NotFound
+
+
+class UserNotFound(NotFound):
+    """There are no users with these ids."""
+
+    reason = "USER_NOT_FOUND"
+
+    def __init__(self, user_ids: Iterable[UUID]) -> None:
+        listed = ", ".join(map(str, user_ids))
+        super().__init__(f"there is no user {listed}", metadata={"user_ids": listed})
+
+
+class EmailTaken(AlreadyExists):
+    """Another user has this address."""
+
+    reason = "EMAIL_TAKEN"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "another user has this e-mail address; choose another one",
+            violations=[FieldViolation(field="user.email", description="is taken")],
+        )
+
+
+class _FieldInvalid(InvalidArgument):
+    """A field of the user's profile is wrong."""
+
+    field: str
+    description: str
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"{self.field} {self.description}",
+            violations=[FieldViolation(field=self.field, description=self.description, rule=self.reason)],
+        )
+
+
+class EmailInvalid(_FieldInvalid):
+    """The text is no e-mail address that mail can be sent to."""
+
+    reason = "EMAIL_INVALID"
+    field = "user.email"
+    description = "must be an e-mail address, as ada@example.com"
+
+
+class PhoneNumberInvalid(_FieldInvalid):
+    """The text is no telephone number."""
+
+    reason = "PHONE_NUMBER_INVALID"
+    field = "user.phone_number"
+    description = "must be a telephone number with its country code, as +49 30 901820"
+
+
+class TimeZoneUnknown(_FieldInvalid):
+    """There is no such zone."""
+
+    reason = "TIME_ZONE_UNKNOWN"
+    field = "user.time_zone"
+    description = "must be a name from the IANA time zone database, as Europe/Berlin"

@@ -1,0 +1,3 @@
+from aura.kernel.migrations import run_migrations
+
+run_migrations()
