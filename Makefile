@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
 .PHONY: help
-help: ## Show this help
+help: ## Show this help (default)
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---- set-up: each stamp is older than the lock it was made from exactly when there is something to do
@@ -26,3 +26,44 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
+.PHONY: run test check lint prove protos protos-release migrate lock clean
+
+run: $(VENV)/.run ## Serve Aura on the embedded database (Ctrl-C stops it)
+	@exec $(BIN)/python server.py
+
+test: $(VENV)/.dev ## Run all tests against real PostgreSQL and real servers
+	@$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.dev ## Check style, types and contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "format with: $(BIN)/ruff format ." >&2; exit 1; }
+	@$(BIN)/mypy
+	@$(BIN)/python -m aura.kernel.tooling.protos check
+	@$(BIN)/python -m aura.kernel.tooling.protos lint
+	@$(BIN)/python -m aura.kernel.tooling.protos breaking
+
+check: lint test ## Do all that decides whether a change is good
+
+prove: $(VENV)/.dev ## Run the tests that take long, at full size; the last line is JSON
+	@$(BIN)/python -m pytest -q --prove
+
+protos: $(VENV)/.dev ## Generate Python from the contracts
+	@$(BIN)/python -m aura.kernel.tooling.protos generate
+
+protos-release: $(VENV)/.dev ## Keep today's contracts as a release that later ones must not break (VERSION=1.2.3)
+	@test -n "$(VERSION)" || { echo "make: name the release: make protos-release VERSION=1.2.3" >&2; exit 1; }
+	@$(BIN)/python -m aura.kernel.tooling.protos release $(VERSION)
+
+migrate: $(VENV)/.run ## Bring the database up to date
+	@$(BIN)/aura migrate
+
+lock: $(VENV)/.dev ## Choose new versions of all dependencies, within pyproject.toml
+	@export UV_CUSTOM_COMPILE_COMMAND="make lock"; \
+	compile="$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url"; \
+	$$compile --group build -o requirements/build.txt && \
+	$$compile pyproject.toml -o requirements/run.txt && \
+	$$compile pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+
+clean: ## Remove everything that was made here, but not the data in .aura/
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

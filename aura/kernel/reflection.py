@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -20,10 +21,10 @@ class ServedReflection(ReflectionServicer):  # type: ignore[misc] # the package 
     """Answers for its own pool only, and for methods too, which the stock servicer does not find."""
 
     def _file_containing_symbol(self, request: Any, fully_qualified_name: str) -> Any:
-        try:
-            self._pool.FindFileContainingSymbol(fully_qualified_name)
-        except KeyError:
-            fully_qualified_name = fully_qualified_name.rpartition(".")[0]
+        service, _, method = fully_qualified_name.rpartition(".")
+        with suppress(KeyError):
+            if method in self._pool.FindServiceByName(service).methods_by_name:
+                fully_qualified_name = service
         return super()._file_containing_symbol(request, fully_qualified_name)
 
 

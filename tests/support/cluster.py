@@ -1,0 +1,63 @@
+"""One PostgreSQL cluster for a whole test run, migrated once; each test gets a clone of its own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+from sqlalchemy import URL
+
+from aura.kernel.database import async_url
+from aura.kernel.embedded_postgres import EmbeddedPostgres
+from aura.kernel.migrations import Migrator
+from aura.kernel.security.keys import KeyRing
+from aura.modules import AURA_MODULES
+
+TEMPLATE = "aura_template"
+KEYS = KeyRing(b"the secret of the tests, 32 bytes")
+
+
+class Cluster:
+    """A running PostgreSQL with a migrated template."""
+
+    def __init__(self, folder: Path) -> None:
+        self._postgres = EmbeddedPostgres(
+            folder, password=KEYS.password("embedded-postgres"), durable=False, settings={"max_connections": "300"}
+        )
+        self._numbers = itertools.count(1)
+
+    def start(self) -> None:
+        self._postgres.start()
+
+    def stop(self) -> None:
+        self._postgres.stop(immediate=True)
+
+    def url(self, database: str = "postgres") -> URL:
+        return async_url(self.plain_url(database))
+
+    def plain_url(self, database: str = "postgres") -> str:
+        return self._postgres.url(database)
+
+    async def make_template(self) -> None:
+        await self.execute(f"CREATE DATABASE {TEMPLATE}")
+        await Migrator(url=self.url(TEMPLATE), keys=KEYS, modules=list(AURA_MODULES)).upgrade()
+
+    @asynccontextmanager
+    async def clone(self) -> AsyncIterator[str]:
+        """Lends the name of a database that is like a freshly migrated one."""
+        name = f"test_{next(self._numbers)}"
+        await self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY WAL_LOG")
+        try:
+            yield name
+        finally:
+            await self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    async def execute(self, statement: str, database: str = "postgres") -> None:
+        connection = await asyncpg.connect(self.plain_url(database))
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
