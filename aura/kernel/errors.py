@@ -86,6 +86,17 @@ class InvalidArgument(AuraError):
     code = Code.INVALID_ARGUMENT
 
 
+class InvalidRequest(InvalidArgument):
+    """The request breaks a rule of its contract; the text tells of the first, `violations` of each."""
+
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, *violations: FieldViolation) -> None:
+        first, *others = violations
+        text = f"{first.field or 'the request'} {first.description}"
+        super().__init__(f"{text} (and {len(others)} more)" if others else text, violations=violations)
+
+
 class DeadlineExceeded(AuraError):
     """The caller's time ran out; the work may or may not have been done."""
 
@@ -165,3 +176,4 @@ class Unauthenticated(AuraError):
 
 
 CLASS_BY_CODE: dict[Code, type[AuraError]] = {cls.code: cls for cls in AuraError.__subclasses__()}
+"""The class that stands for each code: the direct subclasses of `AuraError`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
-from aura.kernel.errors import AlreadyExists, FieldViolation, InvalidArgument, NotFound
+from aura.kernel.errors import AlreadyExists, FailedPrecondition, FieldViolation, InvalidArgument, NotFound
 
 
 class UserNotFound(NotFound):
@@ -65,3 +65,42 @@ class TimeZoneUnknown(_FieldInvalid):
     reason = "TIME_ZONE_UNKNOWN"
     field = "user.time_zone"
     description = "must be a name from the IANA time zone database, as Europe/Berlin"
+
+
+class UserStateUnchanged(FailedPrecondition):
+    """The account is in the requested state already."""
+
+    reason = "USER_STATE_UNCHANGED"
+
+    def __init__(self, *, state: str) -> None:
+        super().__init__(f"the account is {state} already", metadata={"state": state})
+
+
+class RoleHeld(FailedPrecondition):
+    """The user holds the role already."""
+
+    reason = "ROLE_HELD"
+
+    def __init__(self, *, role: str) -> None:
+        super().__init__(f"the user holds ROLE_{role} already", metadata={"role": f"ROLE_{role}"})
+
+
+class RoleNotHeld(FailedPrecondition):
+    """The user does not hold the role."""
+
+    reason = "ROLE_NOT_HELD"
+
+    def __init__(self, *, role: str) -> None:
+        super().__init__(f"the user does not hold ROLE_{role}", metadata={"role": f"ROLE_{role}"})
+
+
+class LastRole(FailedPrecondition):
+    """A user without any role could do nothing."""
+
+    reason = "LAST_ROLE"
+
+    def __init__(self, *, role: str) -> None:
+        super().__init__(
+            f"ROLE_{role} is the user's only role; grant another one first, or deactivate the account",
+            metadata={"role": f"ROLE_{role}"},
+        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import unicodedata
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -13,7 +14,15 @@ from sqlalchemy import ARRAY, Column, DateTime, Integer, MetaData, Table, Text, 
 
 from aura.kernel.ids import new_id
 from aura.kernel.times import is_time_zone
-from aura.users.errors import EmailInvalid, PhoneNumberInvalid, TimeZoneUnknown
+from aura.users.errors import (
+    EmailInvalid,
+    LastRole,
+    PhoneNumberInvalid,
+    RoleHeld,
+    RoleNotHeld,
+    TimeZoneUnknown,
+    UserStateUnchanged,
+)
 
 DEFAULT_TIME_ZONE = "UTC"
 DEFAULT_LOCALE = "en"
@@ -65,6 +74,28 @@ class Profile:
         )
 
 
+class ChangeKind(StrEnum):
+    """What happened to a user."""
+
+    CREATED = "CREATED"
+    UPDATED = "UPDATED"
+    DEACTIVATED = "DEACTIVATED"
+    REACTIVATED = "REACTIVATED"
+    ROLE_GRANTED = "ROLE_GRANTED"
+    ROLE_REVOKED = "ROLE_REVOKED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """Who changed a user, how and why: an entry of the user's history."""
+
+    kind: ChangeKind
+    actor: str
+    occur_time: datetime
+    role: Role | None = None
+    reason: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class User:
     """A user as stored."""
@@ -90,14 +121,54 @@ class User:
             update_time=now,
         )
 
+    def after(self, change: Change) -> User:
+        """Returns the user as the change leaves them.
+
+        Raises:
+            UserStateUnchanged, RoleHeld, RoleNotHeld, LastRole: The change does not fit the user.
+        """
+        return replace(
+            self,
+            state=_state_after(self, change),
+            roles=_roles_after(self, change),
+            version=self.version + 1,
+            update_time=change.occur_time,
+        )
+
+
+def _state_after(user: User, change: Change) -> UserState:
+    target = {ChangeKind.DEACTIVATED: UserState.DEACTIVATED, ChangeKind.REACTIVATED: UserState.ACTIVE}.get(change.kind)
+    if target is user.state:
+        raise UserStateUnchanged(state=target)
+    return target or user.state
+
+
+def _roles_after(user: User, change: Change) -> tuple[Role, ...]:
+    match change:
+        case Change(kind=ChangeKind.ROLE_GRANTED, role=Role() as role):
+            if role in user.roles:
+                raise RoleHeld(role=role)
+            return (*user.roles, role)
+        case Change(kind=ChangeKind.ROLE_REVOKED, role=Role() as role):
+            if role not in user.roles:
+                raise RoleNotHeld(role=role)
+            if len(user.roles) == 1:
+                raise LastRole(role=role)
+            return tuple(held for held in user.roles if held is not role)
+        case _:
+            return user.roles
+
+
+metadata = MetaData(schema="users")
 
 users_table = Table(
     "users",
-    MetaData(schema="users"),
+    metadata,
     Column("user_id", Uuid, primary_key=True),
     Column("email", Text, nullable=False),
-    Column("email_key", Text, nullable=False, unique=True),
+    Column("email_key", Text(collation="C"), nullable=False, unique=True),
     Column("display_name", Text, nullable=False),
+    Column("name_key", Text(collation="C"), nullable=False),
     Column("phone_number", Text, nullable=False),
     Column("time_zone", Text, nullable=False),
     Column("locale", Text, nullable=False),
@@ -106,6 +177,18 @@ users_table = Table(
     Column("version", Integer, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
+)
+
+user_changes_table = Table(
+    "user_changes",
+    metadata,
+    Column("user_id", Uuid, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("role", Text),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("occur_time", DateTime(timezone=True), nullable=False),
 )
 
 
@@ -117,9 +200,9 @@ def normalized_email(text: str) -> str:
         raise EmailInvalid from error
 
 
-def email_key(email: str) -> str:
-    """Returns what two addresses share when they differ in nothing but case."""
-    return email.casefold()
+def search_key(text: str) -> str:
+    """Returns what two texts share when they differ in nothing but case and in how characters are composed."""
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def normalized_phone_number(text: str) -> str:

@@ -2,20 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import Column, ColumnElement, Insert, Update, insert, literal, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from aura.kernel.database import Connect, violated_constraint
+from aura.kernel.pagination import Position
 from aura.kernel.unit_of_work import UnitOfWork
 from aura.users.errors import EmailTaken, UserNotFound
-from aura.users.models import Profile, Role, User, UserState, email_key, users_table
+from aura.users.models import (
+    Change,
+    Profile,
+    Role,
+    User,
+    UserState,
+    search_key,
+    user_changes_table,
+    users_table,
+)
 
 UNIQUE_EMAIL = "users_email_key_key"
+LAST_CHARACTER = "\U0010ffff"
 _SELECT = select(users_table)
+
+
+class UserOrder(Enum):
+    """In which order users are listed; each has an index."""
+
+    CREATE_TIME = "create_time"
+    CREATE_TIME_DESCENDING = "create_time descending"
+    DISPLAY_NAME = "name_key"
+    EMAIL = "email_key"
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """The columns sorted by; the last makes the order total."""
+        return self.value.split()[0], "user_id"
+
+    @property
+    def descending(self) -> bool:
+        """Whether the greatest comes first."""
+        return self is UserOrder.CREATE_TIME_DESCENDING
+
+    def position(self, user: User) -> Position:
+        """Returns where a page ends that this user is the last on."""
+        row = _to_row(user)
+        return [row[key].isoformat() if isinstance(row[key], datetime) else str(row[key]) for key in self.keys]
+
+    def parsed(self, position: Position) -> tuple[datetime | str, UUID]:
+        """Returns the sort keys that a position holds."""
+        key, user_id = position
+        return datetime.fromisoformat(key) if self.keys[0] == "create_time" else key, UUID(user_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserQuery:
+    """Which users to list; what is not set does not limit."""
+
+    role: Role | None = None
+    display_name_prefix: str = ""
+    email_prefix: str = ""
+    state: UserState | None = None
+    order: UserOrder = UserOrder.CREATE_TIME
 
 
 class UserRepository:
@@ -47,19 +101,62 @@ class UserRepository:
             raise UserNotFound(missing)
         return [found[user_id] for user_id in user_ids]
 
-    async def add(self, user: User) -> None:
-        """Adds a user.
+    async def list(self, query: UserQuery, *, after: Position | None, limit: int) -> Sequence[User]:
+        """Returns up to `limit` users behind the position `after`, in the query's order."""
+        keys = [users_table.c[name] for name in query.order.keys]
+        statement = _SELECT.where(*_conditions(query)).limit(limit)
+        if query.order.descending:
+            statement = statement.order_by(*(key.desc() for key in keys))
+        else:
+            statement = statement.order_by(*keys)
+        if after is not None:
+            end = tuple_(
+                *(literal(value, key.type) for key, value in zip(keys, query.order.parsed(after), strict=True))
+            )
+            statement = statement.where(tuple_(*keys) < end if query.order.descending else tuple_(*keys) > end)
+        async with self._connect() as connection:
+            return [_to_user(row) for row in await connection.execute(statement)]
+
+    async def get_for_update(self, user_id: UUID) -> User:
+        """Returns a user, and keeps others from changing them until the unit of work ends.
+
+        Raises:
+            UserNotFound: There is none with this id.
+        """
+        async with self._connect() as connection:
+            query = _SELECT.where(users_table.c.user_id == user_id).with_for_update()
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            raise UserNotFound([user_id])
+        return _to_user(row)
+
+    async def add(self, user: User, change: Change) -> None:
+        """Adds a user, and the beginning of their history.
 
         Raises:
             EmailTaken: Another user has the e-mail address.
         """
+        await self._write(insert(users_table).values(_to_row(user)), user, change)
+
+    async def save(self, user: User, change: Change) -> None:
+        """Stores a changed user, and adds the change to their history.
+
+        Raises:
+            EmailTaken: Another user has the e-mail address.
+        """
+        row = users_table.c.user_id == user.user_id
+        await self._write(update(users_table).where(row).values(_to_row(user)), user, change)
+
+    async def _write(self, statement: Insert | Update, user: User, change: Change) -> None:
+        entry = {"user_id": user.user_id, "version": user.version, **vars(change)}
         async with self._connect() as connection:
             try:
-                await connection.execute(insert(users_table).values(_to_row(user)))
+                await connection.execute(statement)
             except IntegrityError as error:
                 if violated_constraint(error) == UNIQUE_EMAIL:
                     raise EmailTaken from error
                 raise
+            await connection.execute(insert(user_changes_table).values(entry))
 
 
 class UsersUnitOfWork(UnitOfWork):
@@ -69,6 +166,23 @@ class UsersUnitOfWork(UnitOfWork):
     def users(self) -> UserRepository:
         """The users, inside the transaction."""
         return UserRepository(self.lend)
+
+
+def _conditions(query: UserQuery) -> Iterator[ColumnElement[bool]]:
+    if query.role is not None:
+        yield users_table.c.roles.contains([query.role])
+    if query.state is not None:
+        yield users_table.c.state == query.state
+    if query.display_name_prefix:
+        yield _begins_with(users_table.c.name_key, query.display_name_prefix)
+    if query.email_prefix:
+        yield _begins_with(users_table.c.email_key, query.email_prefix)
+
+
+def _begins_with(key: Column[str], prefix: str) -> ColumnElement[bool]:
+    """Compares by range rather than by pattern: an index serves it, and no character is special."""
+    begin = search_key(prefix)
+    return key.between(begin, begin + LAST_CHARACTER)
 
 
 def _to_user(row: Any) -> User:
@@ -93,7 +207,8 @@ def _to_row(user: User) -> dict[str, Any]:
     return {
         "user_id": user.user_id,
         **vars(user.profile),
-        "email_key": email_key(user.profile.email),
+        "email_key": search_key(user.profile.email),
+        "name_key": search_key(user.profile.display_name),
         "roles": list(user.roles),
         "state": user.state,
         "version": user.version,

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from aura.kernel.clock import Clock
-from aura.users.models import Profile, Role, User
-from aura.users.repositories import UserRepository, UsersUnitOfWork
+from aura.kernel.etags import require_etag
+from aura.kernel.pagination import Page, Position
+from aura.kernel.security.actor import Actor
+from aura.users.models import Change, ChangeKind, Profile, Role, User
+from aura.users.repositories import UserQuery, UserRepository, UsersUnitOfWork
 
 
 class UserService:
-    """Creates users and finds them."""
+    """Creates, finds and changes users."""
 
-    def __init__(self, *, unit_of_work: UsersUnitOfWork, users: UserRepository, clock: Clock) -> None:
+    def __init__(self, *, unit_of_work: UsersUnitOfWork, users: UserRepository, clock: Clock, actor: Actor) -> None:
         self._unit_of_work = unit_of_work
         self._users = users
         self._clock = clock
+        self._actor = actor
 
     async def create(self, *, profile: Profile, roles: tuple[Role, ...]) -> User:
         """Creates an active user.
@@ -26,9 +31,10 @@ class UserService:
         """
         if (known := await self._unit_of_work.replayed()) is not None:
             return await self._users.get(known)
-        user = User.new(profile=profile, roles=roles, now=self._clock.now())
+        change = self._change(ChangeKind.CREATED)
+        user = User.new(profile=profile, roles=roles, now=change.occur_time)
         async with self._unit_of_work as work:
-            await work.users.add(user)
+            await work.users.add(user, change)
             await work.commit(user.user_id)
         return user
 
@@ -47,3 +53,76 @@ class UserService:
             UserNotFound: One or more ids are nobody's.
         """
         return await self._users.batch_get(user_ids)
+
+    async def list(self, query: UserQuery, *, after: Position | None, page_size: int) -> Page[User]:
+        """Returns the page that begins behind the position `after`; the first one if that is None."""
+        found = await self._users.list(query, after=after, limit=page_size + 1)
+        return Page.cut(found, size=page_size, key=query.order.position)
+
+    async def update(self, user_id: UUID, fields: Mapping[str, str], *, etag: str) -> User:
+        """Changes some fields of a user's profile.
+
+        Raises:
+            UserNotFound: There is none with this id.
+            EtagMismatch: The user is not at the version that a non-empty `etag` names.
+            EmailInvalid, PhoneNumberInvalid, TimeZoneUnknown: A new value is wrong.
+            EmailTaken: Another user has the e-mail address.
+        """
+        return await self._apply(user_id, self._change(ChangeKind.UPDATED), etag=etag, fields=fields)
+
+    async def deactivate(self, user_id: UUID, *, reason: str, etag: str) -> User:
+        """Takes an account out of use.
+
+        Raises:
+            UserNotFound, EtagMismatch: As `update`.
+            UserStateUnchanged: It is out of use already.
+        """
+        return await self._apply(user_id, self._change(ChangeKind.DEACTIVATED, reason=reason), etag=etag)
+
+    async def reactivate(self, user_id: UUID, *, reason: str, etag: str) -> User:
+        """Puts an account back into use.
+
+        Raises:
+            UserNotFound, EtagMismatch: As `update`.
+            UserStateUnchanged: It is in use already.
+        """
+        return await self._apply(user_id, self._change(ChangeKind.REACTIVATED, reason=reason), etag=etag)
+
+    async def grant_role(self, user_id: UUID, role: Role, *, reason: str, etag: str) -> User:
+        """Gives a user one more role.
+
+        Raises:
+            UserNotFound, EtagMismatch: As `update`.
+            RoleHeld: They hold it already.
+        """
+        change = self._change(ChangeKind.ROLE_GRANTED, role=role, reason=reason)
+        return await self._apply(user_id, change, etag=etag)
+
+    async def revoke_role(self, user_id: UUID, role: Role, *, reason: str, etag: str) -> User:
+        """Takes a role from a user.
+
+        Raises:
+            UserNotFound, EtagMismatch: As `update`.
+            RoleNotHeld: They do not hold it.
+            LastRole: They hold no other.
+        """
+        change = self._change(ChangeKind.ROLE_REVOKED, role=role, reason=reason)
+        return await self._apply(user_id, change, etag=etag)
+
+    def _change(self, kind: ChangeKind, *, role: Role | None = None, reason: str = "") -> Change:
+        return Change(kind=kind, role=role, reason=reason, actor=self._actor.user_id, occur_time=self._clock.now())
+
+    async def _apply(
+        self, user_id: UUID, change: Change, *, etag: str, fields: Mapping[str, str] | None = None
+    ) -> User:
+        if (known := await self._unit_of_work.replayed()) is not None:
+            return await self._users.get(known)
+        async with self._unit_of_work as work:
+            user = await work.users.get_for_update(user_id)
+            require_etag(etag, version=user.version)
+            changed = user.after(change)
+            if fields:
+                changed = replace(changed, profile=Profile.parse(**{**vars(user.profile), **fields}))
+            await work.users.save(changed, change)
+            await work.commit(user_id)
+        return changed

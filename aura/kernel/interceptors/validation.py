@@ -6,19 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import protovalidate
 
-from aura.kernel.errors import FieldViolation, InvalidArgument
+from aura.kernel.errors import FieldViolation, InvalidRequest
 from aura.kernel.interceptors.chain import Interceptor
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from aura.kernel.interceptors.call import Call
-
-
-class InvalidRequest(InvalidArgument):
-    """A request breaks rules of its contract."""
-
-    reason = "INVALID_REQUEST"
 
 
 class Validation(Interceptor):
@@ -35,13 +29,7 @@ class Validation(Interceptor):
         del call
         violations = self._validator.collect_violations(request)
         if violations:
-            found = [_to_field_violation(violation.proto, request.DESCRIPTOR) for violation in violations]
-            first = found[0]
-            raise InvalidRequest(
-                f"{first.field or 'the request'} {first.description}"
-                + (f" (and {len(found) - 1} more)" if len(found) > 1 else ""),
-                violations=found,
-            )
+            raise InvalidRequest(*(_to_field_violation(found.proto, request.DESCRIPTOR) for found in violations))
 
 
 def _to_field_violation(violation: protovalidate.ViolationPb, descriptor: Any) -> FieldViolation:

@@ -40,6 +40,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Means that there is no module of that name. Code NOT_FOUND."""
     ERROR_REASON_CONCURRENT_CHANGE: _ErrorReason.ValueType  # 8
     """Means that concurrent changes got in each other's way twice in a row; the call may be repeated. Code ABORTED."""
+    ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 9
+    """Means that the resource has changed since the version that `etag` names; read it again. Code ABORTED."""
+    ERROR_REASON_UPDATE_MASK_INVALID: _ErrorReason.ValueType  # 10
+    """Means that an update mask names a field that does not exist or cannot be changed. Code INVALID_ARGUMENT."""
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 11
+    """Means that the server has more calls under way than it can serve; `RetryInfo` says when to try again. Code
+    RESOURCE_EXHAUSTED.
+    """
+    ERROR_REASON_DATABASE_BUSY: _ErrorReason.ValueType  # 12
+    """Means that all connections to the database are busy; `RetryInfo` says when to try again. Code RESOURCE_EXHAUSTED."""
+    ERROR_REASON_STATEMENT_TIMEOUT: _ErrorReason.ValueType  # 13
+    """Means that the database worked on the call longer than it may. Code DEADLINE_EXCEEDED."""
+    ERROR_REASON_LOCK_TIMEOUT: _ErrorReason.ValueType  # 14
+    """Means that another change held what this one needs for too long; `RetryInfo` says when to try again. Code ABORTED."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Lists the values of `google.rpc.ErrorInfo.reason` that the platform itself gives, without their prefix and with
@@ -64,4 +78,18 @@ ERROR_REASON_MODULE_NOT_FOUND: ErrorReason.ValueType  # 7
 """Means that there is no module of that name. Code NOT_FOUND."""
 ERROR_REASON_CONCURRENT_CHANGE: ErrorReason.ValueType  # 8
 """Means that concurrent changes got in each other's way twice in a row; the call may be repeated. Code ABORTED."""
+ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 9
+"""Means that the resource has changed since the version that `etag` names; read it again. Code ABORTED."""
+ERROR_REASON_UPDATE_MASK_INVALID: ErrorReason.ValueType  # 10
+"""Means that an update mask names a field that does not exist or cannot be changed. Code INVALID_ARGUMENT."""
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 11
+"""Means that the server has more calls under way than it can serve; `RetryInfo` says when to try again. Code
+RESOURCE_EXHAUSTED.
+"""
+ERROR_REASON_DATABASE_BUSY: ErrorReason.ValueType  # 12
+"""Means that all connections to the database are busy; `RetryInfo` says when to try again. Code RESOURCE_EXHAUSTED."""
+ERROR_REASON_STATEMENT_TIMEOUT: ErrorReason.ValueType  # 13
+"""Means that the database worked on the call longer than it may. Code DEADLINE_EXCEEDED."""
+ERROR_REASON_LOCK_TIMEOUT: ErrorReason.ValueType  # 14
+"""Means that another change held what this one needs for too long; `RetryInfo` says when to try again. Code ABORTED."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

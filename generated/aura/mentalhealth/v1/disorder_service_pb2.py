@@ -29,7 +29,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+aura/mentalhealth/v1/disorder_service.proto\x12\x14\x61ura.mentalhealth.v1\x1a#aura/mentalhealth/v1/disorder.proto\x1a\x1c\x61ura/options/v1/access.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xd7\x01\n\x14ListDisordersRequest\x12\x1e\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07\x12 \n\x0bparent_code\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\n\x12>\n\x04kind\x18\x04 \x01(\x0e\x32\".aura.mentalhealth.v1.DisorderKindB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\rbillable_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"c\n\x15ListDisordersResponse\x12\x31\n\tdisorders\x18\x01 \x03(\x0b\x32\x1e.aura.mentalhealth.v1.Disorder\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x12GetDisorderRequest\x12\x1b\n\x04\x63ode\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x03\x18\n2\xbb\x02\n\x0f\x44isorderService\x12\x97\x01\n\rListDisorders\x12*.aura.mentalhealth.v1.ListDisordersRequest\x1a+.aura.mentalhealth.v1.ListDisordersResponse\"-\x90\x02\x01\xc2\xf3\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/mental-health/disorders\x12\x8d\x01\n\x0bGetDisorder\x12(.aura.mentalhealth.v1.GetDisorderRequest\x1a\x1e.aura.mentalhealth.v1.Disorder\"4\x90\x02\x01\xc2\xf3\x18\x02\x08\x03\x82\xd3\xe4\x93\x02%\x12#/api/mental-health/disorders/{code}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+aura/mentalhealth/v1/disorder_service.proto\x12\x14\x61ura.mentalhealth.v1\x1a#aura/mentalhealth/v1/disorder.proto\x1a\x1c\x61ura/options/v1/access.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xd7\x01\n\x14ListDisordersRequest\x12\x1e\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07\x12 \n\x0bparent_code\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\n\x12>\n\x04kind\x18\x04 \x01(\x0e\x32\".aura.mentalhealth.v1.DisorderKindB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\rbillable_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"c\n\x15ListDisordersResponse\x12\x31\n\tdisorders\x18\x01 \x03(\x0b\x32\x1e.aura.mentalhealth.v1.Disorder\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x12GetDisorderRequest\x12\x1b\n\x04\x63ode\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x03\x18\n\"t\n\x16SearchDisordersRequest\x12\x1d\n\x05query\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1e\n\tpage_size\x18\x02 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12\x1b\n\rbillable_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"O\n\x17SearchDisordersResponse\x12\x34\n\x07matches\x18\x01 \x03(\x0b\x32#.aura.mentalhealth.v1.DisorderMatch\"W\n\rDisorderMatch\x12\x30\n\x08\x64isorder\x18\x01 \x01(\x0b\x32\x1e.aura.mentalhealth.v1.Disorder\x12\x14\n\x0cmatched_text\x18\x02 \x01(\t2\xe2\x03\n\x0f\x44isorderService\x12\x97\x01\n\rListDisorders\x12*.aura.mentalhealth.v1.ListDisordersRequest\x1a+.aura.mentalhealth.v1.ListDisordersResponse\"-\x90\x02\x01\xc2\xf3\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/mental-health/disorders\x12\x8d\x01\n\x0bGetDisorder\x12(.aura.mentalhealth.v1.GetDisorderRequest\x1a\x1e.aura.mentalhealth.v1.Disorder\"4\x90\x02\x01\xc2\xf3\x18\x02\x08\x03\x82\xd3\xe4\x93\x02%\x12#/api/mental-health/disorders/{code}\x12\xa4\x01\n\x0fSearchDisorders\x12,.aura.mentalhealth.v1.SearchDisordersRequest\x1a-.aura.mentalhealth.v1.SearchDisordersResponse\"4\x90\x02\x01\xc2\xf3\x18\x02\x08\x03\x82\xd3\xe4\x93\x02%\x12#/api/mental-health/disorders/searchb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,16 +48,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTDISORDERSREQUEST'].fields_by_name['billable_only']._serialized_options = b'\342A\001\001'
   _globals['_GETDISORDERREQUEST'].fields_by_name['code']._loaded_options = None
   _globals['_GETDISORDERREQUEST'].fields_by_name['code']._serialized_options = b'\342A\001\002\272H\006r\004\020\003\030\n'
+  _globals['_SEARCHDISORDERSREQUEST'].fields_by_name['query']._loaded_options = None
+  _globals['_SEARCHDISORDERSREQUEST'].fields_by_name['query']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\310\001'
+  _globals['_SEARCHDISORDERSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_SEARCHDISORDERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
+  _globals['_SEARCHDISORDERSREQUEST'].fields_by_name['billable_only']._loaded_options = None
+  _globals['_SEARCHDISORDERSREQUEST'].fields_by_name['billable_only']._serialized_options = b'\342A\001\001'
   _globals['_DISORDERSERVICE'].methods_by_name['ListDisorders']._loaded_options = None
   _globals['_DISORDERSERVICE'].methods_by_name['ListDisorders']._serialized_options = b'\220\002\001\302\363\030\002\010\003\202\323\344\223\002\036\022\034/api/mental-health/disorders'
   _globals['_DISORDERSERVICE'].methods_by_name['GetDisorder']._loaded_options = None
   _globals['_DISORDERSERVICE'].methods_by_name['GetDisorder']._serialized_options = b'\220\002\001\302\363\030\002\010\003\202\323\344\223\002%\022#/api/mental-health/disorders/{code}'
+  _globals['_DISORDERSERVICE'].methods_by_name['SearchDisorders']._loaded_options = None
+  _globals['_DISORDERSERVICE'].methods_by_name['SearchDisorders']._serialized_options = b'\220\002\001\302\363\030\002\010\003\202\323\344\223\002%\022#/api/mental-health/disorders/search'
   _globals['_LISTDISORDERSREQUEST']._serialized_start=229
   _globals['_LISTDISORDERSREQUEST']._serialized_end=444
   _globals['_LISTDISORDERSRESPONSE']._serialized_start=446
   _globals['_LISTDISORDERSRESPONSE']._serialized_end=545
   _globals['_GETDISORDERREQUEST']._serialized_start=547
   _globals['_GETDISORDERREQUEST']._serialized_end=596
-  _globals['_DISORDERSERVICE']._serialized_start=599
-  _globals['_DISORDERSERVICE']._serialized_end=914
+  _globals['_SEARCHDISORDERSREQUEST']._serialized_start=598
+  _globals['_SEARCHDISORDERSREQUEST']._serialized_end=714
+  _globals['_SEARCHDISORDERSRESPONSE']._serialized_start=716
+  _globals['_SEARCHDISORDERSRESPONSE']._serialized_end=795
+  _globals['_DISORDERMATCH']._serialized_start=797
+  _globals['_DISORDERMATCH']._serialized_end=884
+  _globals['_DISORDERSERVICE']._serialized_start=887
+  _globals['_DISORDERSERVICE']._serialized_end=1369
 # @@protoc_insertion_point(module_scope)

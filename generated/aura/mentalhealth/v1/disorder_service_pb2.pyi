@@ -106,3 +106,85 @@ class GetDisorderRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetDisorderRequest: _TypeAlias = GetDisorderRequest  # noqa: Y015
+
+@_typing.final
+class SearchDisordersRequest(_message.Message):
+    """Asks to find entries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    BILLABLE_ONLY_FIELD_NUMBER: _builtins.int
+    query: _builtins.str
+    """Holds what to look for, as "f33", "anxiety neurosis" or "ptsd": 1 to 200 characters."""
+    page_size: _builtins.int
+    """Limits the answer: at most this many entries, 20 if zero; more than 100 count as 100."""
+    billable_only: _builtins.bool
+    """Keeps only entries that are a diagnosis by themselves."""
+    def __init__(
+        self,
+        *,
+        query: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        billable_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billable_only", b"billable_only", "page_size", b"page_size", "query", b"query"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchDisordersRequest: _TypeAlias = SearchDisordersRequest  # noqa: Y015
+
+@_typing.final
+class SearchDisordersResponse(_message.Message):
+    """Answers SearchDisorders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCHES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___DisorderMatch]:
+        """Holds the entries found, best first."""
+
+    def __init__(
+        self,
+        *,
+        matches: _abc.Iterable[Global___DisorderMatch] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["matches", b"matches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchDisordersResponse: _TypeAlias = SearchDisordersResponse  # noqa: Y015
+
+@_typing.final
+class DisorderMatch(_message.Message):
+    """Holds an entry found, and why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISORDER_FIELD_NUMBER: _builtins.int
+    MATCHED_TEXT_FIELD_NUMBER: _builtins.int
+    matched_text: _builtins.str
+    """Holds the code, title, inclusion term or abbreviation that matched best."""
+    @_builtins.property
+    def disorder(self) -> _disorder_pb2.Disorder:
+        """Holds the entry."""
+
+    def __init__(
+        self,
+        *,
+        disorder: _disorder_pb2.Disorder | None = ...,
+        matched_text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["disorder", b"disorder"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disorder", b"disorder", "matched_text", b"matched_text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisorderMatch: _TypeAlias = DisorderMatch  # noqa: Y015

@@ -46,6 +46,11 @@ class DisorderServiceStub:
                 request_serializer=aura_dot_mentalhealth_dot_v1_dot_disorder__service__pb2.GetDisorderRequest.SerializeToString,
                 response_deserializer=aura_dot_mentalhealth_dot_v1_dot_disorder__pb2.Disorder.FromString,
                 _registered_method=True)
+        self.SearchDisorders = channel.unary_unary(
+                '/aura.mentalhealth.v1.DisorderService/SearchDisorders',
+                request_serializer=aura_dot_mentalhealth_dot_v1_dot_disorder__service__pb2.SearchDisordersRequest.SerializeToString,
+                response_deserializer=aura_dot_mentalhealth_dot_v1_dot_disorder__service__pb2.SearchDisordersResponse.FromString,
+                _registered_method=True)
 
 
 class DisorderServiceServicer:
@@ -70,6 +75,14 @@ class DisorderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchDisorders(self, request, context):
+        """Finds entries by code, title, inclusion terms and common abbreviations, best first. Every word is looked for as it
+        is typed: its beginning suffices. Called by everyone who is signed in.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DisorderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -82,6 +95,11 @@ def add_DisorderServiceServicer_to_server(servicer, server):
                     servicer.GetDisorder,
                     request_deserializer=aura_dot_mentalhealth_dot_v1_dot_disorder__service__pb2.GetDisorderRequest.FromString,
                     response_serializer=aura_dot_mentalhealth_dot_v1_dot_disorder__pb2.Disorder.SerializeToString,
+            ),
+            'SearchDisorders': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchDisorders,
+                    request_deserializer=aura_dot_mentalhealth_dot_v1_dot_disorder__service__pb2.SearchDisordersRequest.FromString,
+                    response_serializer=aura_dot_mentalhealth_dot_v1_dot_disorder__service__pb2.SearchDisordersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -139,6 +157,33 @@ class DisorderService:
             '/aura.mentalhealth.v1.DisorderService/GetDisorder',
             aura_dot_mentalhealth_dot_v1_dot_disorder__service__pb2.GetDisorderRequest.SerializeToString,
             aura_dot_mentalhealth_dot_v1_dot_disorder__pb2.Disorder.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchDisorders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aura.mentalhealth.v1.DisorderService/SearchDisorders',
+            aura_dot_mentalhealth_dot_v1_dot_disorder__service__pb2.SearchDisordersRequest.SerializeToString,
+            aura_dot_mentalhealth_dot_v1_dot_disorder__service__pb2.SearchDisordersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,10 @@ class DisorderServiceStub:
 
     Errors: NOT_FOUND with DISORDER_NOT_FOUND.
     """
+    SearchDisorders: _grpc.UnaryUnaryMultiCallable[_disorder_service_pb2.SearchDisordersRequest, _disorder_service_pb2.SearchDisordersResponse]
+    """Finds entries by code, title, inclusion terms and common abbreviations, best first. Every word is looked for as it
+    is typed: its beginning suffices. Called by everyone who is signed in.
+    """
 
 @_typing.type_check_only
 class DisorderServiceAsyncStub(DisorderServiceStub):
@@ -59,6 +63,10 @@ class DisorderServiceAsyncStub(DisorderServiceStub):
     """Returns an entry by its code. Called by everyone who is signed in.
 
     Errors: NOT_FOUND with DISORDER_NOT_FOUND.
+    """
+    SearchDisorders: _aio.UnaryUnaryMultiCallable[_disorder_service_pb2.SearchDisordersRequest, _disorder_service_pb2.SearchDisordersResponse]  # type: ignore[assignment]
+    """Finds entries by code, title, inclusion terms and common abbreviations, best first. Every word is looked for as it
+    is typed: its beginning suffices. Called by everyone who is signed in.
     """
 
 class DisorderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -84,6 +92,16 @@ class DisorderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns an entry by its code. Called by everyone who is signed in.
 
         Errors: NOT_FOUND with DISORDER_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchDisorders(
+        self,
+        request: _disorder_service_pb2.SearchDisordersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_disorder_service_pb2.SearchDisordersResponse, _abc.Awaitable[_disorder_service_pb2.SearchDisordersResponse]]:
+        """Finds entries by code, title, inclusion terms and common abbreviations, best first. Every word is looked for as it
+        is typed: its beginning suffices. Called by everyone who is signed in.
         """
 
 def add_DisorderServiceServicer_to_server(servicer: DisorderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

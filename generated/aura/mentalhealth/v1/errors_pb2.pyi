@@ -28,7 +28,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Means that there is no such session. Code NOT_FOUND."""
     ERROR_REASON_SESSION_OVERLAPS: _ErrorReason.ValueType  # 2
     """Means that the therapist or the patient has another session at that time. It does not tell which of them, nor
-    whose session blocks. Code FAILED_PRECONDITION.
+    whose session blocks; metadata `next_free_times` lists up to three later times at which both are free, as RFC 3339
+    text, separated by spaces. Code FAILED_PRECONDITION.
     """
     ERROR_REASON_ILLEGAL_TRANSITION: _ErrorReason.ValueType  # 3
     """Means that the session's state does not allow the change; metadata `state` and `requested_state` name both.
@@ -52,6 +53,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Means that the IANA time zone database has no zone of this name. Code INVALID_ARGUMENT."""
     ERROR_REASON_DISORDER_NOT_FOUND: _ErrorReason.ValueType  # 10
     """Means that the catalogue has no such code. Code NOT_FOUND."""
+    ERROR_REASON_TOO_EARLY_FOR_NO_SHOW: _ErrorReason.ValueType  # 11
+    """Means that it is too early to say that the patient did not come; metadata `earliest` says from when on. Code
+    FAILED_PRECONDITION.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Lists the values of `google.rpc.ErrorInfo.reason` that the mental health module gives, without their prefix."""
@@ -62,7 +67,8 @@ ERROR_REASON_SESSION_NOT_FOUND: ErrorReason.ValueType  # 1
 """Means that there is no such session. Code NOT_FOUND."""
 ERROR_REASON_SESSION_OVERLAPS: ErrorReason.ValueType  # 2
 """Means that the therapist or the patient has another session at that time. It does not tell which of them, nor
-whose session blocks. Code FAILED_PRECONDITION.
+whose session blocks; metadata `next_free_times` lists up to three later times at which both are free, as RFC 3339
+text, separated by spaces. Code FAILED_PRECONDITION.
 """
 ERROR_REASON_ILLEGAL_TRANSITION: ErrorReason.ValueType  # 3
 """Means that the session's state does not allow the change; metadata `state` and `requested_state` name both.
@@ -86,4 +92,8 @@ ERROR_REASON_TIME_ZONE_UNKNOWN: ErrorReason.ValueType  # 9
 """Means that the IANA time zone database has no zone of this name. Code INVALID_ARGUMENT."""
 ERROR_REASON_DISORDER_NOT_FOUND: ErrorReason.ValueType  # 10
 """Means that the catalogue has no such code. Code NOT_FOUND."""
+ERROR_REASON_TOO_EARLY_FOR_NO_SHOW: ErrorReason.ValueType  # 11
+"""Means that it is too early to say that the patient did not come; metadata `earliest` says from when on. Code
+FAILED_PRECONDITION.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

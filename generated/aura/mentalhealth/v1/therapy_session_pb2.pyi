@@ -36,9 +36,13 @@ class _TherapySessionStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_T
     """Was held and has ended. Final."""
     THERAPY_SESSION_STATE_CANCELLED: _TherapySessionState.ValueType  # 4
     """Was called off before it began; its time is free again. Final."""
+    THERAPY_SESSION_STATE_NO_SHOW: _TherapySessionState.ValueType  # 5
+    """Did not take place because the patient did not come. Final."""
 
 class TherapySessionState(_TherapySessionState, metaclass=_TherapySessionStateEnumTypeWrapper):
-    """Lists the states of a therapy session. Legal changes: SCHEDULED to IN_PROGRESS or CANCELLED; IN_PROGRESS to COMPLETED."""
+    """Lists the states of a therapy session. Legal changes: SCHEDULED to IN_PROGRESS, CANCELLED or
+    NO_SHOW; IN_PROGRESS to COMPLETED.
+    """
 
 THERAPY_SESSION_STATE_UNSPECIFIED: TherapySessionState.ValueType  # 0
 """Is never stored."""
@@ -50,6 +54,8 @@ THERAPY_SESSION_STATE_COMPLETED: TherapySessionState.ValueType  # 3
 """Was held and has ended. Final."""
 THERAPY_SESSION_STATE_CANCELLED: TherapySessionState.ValueType  # 4
 """Was called off before it began; its time is free again. Final."""
+THERAPY_SESSION_STATE_NO_SHOW: TherapySessionState.ValueType  # 5
+"""Did not take place because the patient did not come. Final."""
 Global___TherapySessionState: _TypeAlias = TherapySessionState  # noqa: Y015
 
 class _CancellingParty:
@@ -132,7 +138,7 @@ class TherapySession(_message.Message):
 
     @_builtins.property
     def transitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___TherapySessionTransition]:
-        """Lists every change of state, oldest first."""
+        """Lists every change of state and of time, oldest first. Left out in lists of sessions."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -170,7 +176,9 @@ Global___TherapySession: _TypeAlias = TherapySession  # noqa: Y015
 
 @_typing.final
 class TherapySessionTransition(_message.Message):
-    """Records one change of a session's state. It is never changed or removed."""
+    """Records one change of a session: of its state, or of its time, when both states are the same. It is never changed or
+    removed.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

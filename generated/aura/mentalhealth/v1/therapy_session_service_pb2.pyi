@@ -4,9 +4,13 @@ isort:skip_file
 """
 
 from generated.aura.mentalhealth.v1 import therapy_session_pb2 as _therapy_session_pb2
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.type import date_pb2 as _date_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +21,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _StatisticsPeriod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StatisticsPeriodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StatisticsPeriod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STATISTICS_PERIOD_UNSPECIFIED: _StatisticsPeriod.ValueType  # 0
+    """Means STATISTICS_PERIOD_MONTH."""
+    STATISTICS_PERIOD_DAY: _StatisticsPeriod.ValueType  # 1
+    """Is a calendar day."""
+    STATISTICS_PERIOD_WEEK: _StatisticsPeriod.ValueType  # 2
+    """Is a week from Monday on (ISO 8601)."""
+    STATISTICS_PERIOD_MONTH: _StatisticsPeriod.ValueType  # 3
+    """Is a calendar month."""
+
+class StatisticsPeriod(_StatisticsPeriod, metaclass=_StatisticsPeriodEnumTypeWrapper):
+    """Lists the lengths of the periods by which statistics are given."""
+
+STATISTICS_PERIOD_UNSPECIFIED: StatisticsPeriod.ValueType  # 0
+"""Means STATISTICS_PERIOD_MONTH."""
+STATISTICS_PERIOD_DAY: StatisticsPeriod.ValueType  # 1
+"""Is a calendar day."""
+STATISTICS_PERIOD_WEEK: StatisticsPeriod.ValueType  # 2
+"""Is a week from Monday on (ISO 8601)."""
+STATISTICS_PERIOD_MONTH: StatisticsPeriod.ValueType  # 3
+"""Is a calendar month."""
+Global___StatisticsPeriod: _TypeAlias = StatisticsPeriod  # noqa: Y015
 
 @_typing.final
 class ScheduleTherapySessionRequest(_message.Message):
@@ -183,3 +215,317 @@ class CancelTherapySessionRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelTherapySessionRequest: _TypeAlias = CancelTherapySessionRequest  # noqa: Y015
+
+@_typing.final
+class RescheduleTherapySessionRequest(_message.Message):
+    """Asks to move a session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """Identifies the session."""
+    reason: _builtins.str
+    """Says why, for the session's history: 1 to 500 characters."""
+    etag: _builtins.str
+    """Refuses the change unless the session is still at this version. Empty: whatever the version."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat; as in ScheduleTherapySessionRequest."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Holds the time at which the session is to begin (UTC); as in ScheduleTherapySessionRequest."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Holds the time at which the session is to end (UTC): 5 minutes to 8 hours after it begins."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "etag", b"etag", "reason", b"reason", "request_id", b"request_id", "session_id", b"session_id", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RescheduleTherapySessionRequest: _TypeAlias = RescheduleTherapySessionRequest  # noqa: Y015
+
+@_typing.final
+class MarkNoShowRequest(_message.Message):
+    """Asks to record that the patient did not come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """Identifies the session."""
+    reason: _builtins.str
+    """Holds a remark for the session's history: up to 500 characters."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat; as in ScheduleTherapySessionRequest."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "request_id", b"request_id", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarkNoShowRequest: _TypeAlias = MarkNoShowRequest  # noqa: Y015
+
+@_typing.final
+class ListTherapySessionsRequest(_message.Message):
+    """Asks for sessions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    PATIENT_ID_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    WINDOW_START_FIELD_NUMBER: _builtins.int
+    WINDOW_END_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Limits the answer: at most this many sessions, 50 if zero; more than 1,000 count as 1,000."""
+    page_token: _builtins.str
+    """Continues a list where `next_page_token` was returned for the same query."""
+    therapist_id: _builtins.str
+    """Keeps only sessions of this therapist."""
+    patient_id: _builtins.str
+    """Keeps only sessions of this patient."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_therapy_session_pb2.TherapySessionState.ValueType]:
+        """Keeps only sessions in one of these states; none: in any."""
+
+    @_builtins.property
+    def window_start(self) -> _timestamp_pb2.Timestamp:
+        """Keeps only sessions that end after this time (UTC)."""
+
+    @_builtins.property
+    def window_end(self) -> _timestamp_pb2.Timestamp:
+        """Keeps only sessions that begin before this time (UTC)."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        therapist_id: _builtins.str = ...,
+        patient_id: _builtins.str = ...,
+        states: _abc.Iterable[_therapy_session_pb2.TherapySessionState.ValueType] | None = ...,
+        window_start: _timestamp_pb2.Timestamp | None = ...,
+        window_end: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "patient_id", b"patient_id", "states", b"states", "therapist_id", b"therapist_id", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTherapySessionsRequest: _TypeAlias = ListTherapySessionsRequest  # noqa: Y015
+
+@_typing.final
+class ListTherapySessionsResponse(_message.Message):
+    """Answers ListTherapySessions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the next page when sent as `page_token`; empty on the last page."""
+    @_builtins.property
+    def sessions(self) -> _containers.RepeatedCompositeFieldContainer[_therapy_session_pb2.TherapySession]:
+        """Holds the sessions, those that begin first first, without their history."""
+
+    def __init__(
+        self,
+        *,
+        sessions: _abc.Iterable[_therapy_session_pb2.TherapySession] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTherapySessionsResponse: _TypeAlias = ListTherapySessionsResponse  # noqa: Y015
+
+@_typing.final
+class GetStatisticsRequest(_message.Message):
+    """Asks for statistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_DATE_FIELD_NUMBER: _builtins.int
+    END_DATE_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    time_zone: _builtins.str
+    """Names the IANA time zone in which days, weeks and months begin. Default: "UTC"."""
+    period: Global___StatisticsPeriod.ValueType
+    """Says by which period to count."""
+    therapist_id: _builtins.str
+    """Keeps only sessions of this therapist."""
+    @_builtins.property
+    def start_date(self) -> _date_pb2.Date:
+        """Begins with this day."""
+
+    @_builtins.property
+    def end_date(self) -> _date_pb2.Date:
+        """Ends before this day: at most 366 days after `start_date`."""
+
+    def __init__(
+        self,
+        *,
+        start_date: _date_pb2.Date | None = ...,
+        end_date: _date_pb2.Date | None = ...,
+        time_zone: _builtins.str = ...,
+        period: Global___StatisticsPeriod.ValueType = ...,
+        therapist_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_date", b"end_date", "start_date", b"start_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_date", b"end_date", "period", b"period", "start_date", b"start_date", "therapist_id", b"therapist_id", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatisticsRequest: _TypeAlias = GetStatisticsRequest  # noqa: Y015
+
+@_typing.final
+class TherapySessionStatistics(_message.Message):
+    """Answers GetStatistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def total(self) -> Global___TherapySessionCounts:
+        """Counts all that was asked for."""
+
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___TherapySessionStatisticsRow]:
+        """Counts by period and therapist, in that order; what has no session is left out."""
+
+    def __init__(
+        self,
+        *,
+        total: Global___TherapySessionCounts | None = ...,
+        rows: _abc.Iterable[Global___TherapySessionStatisticsRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TherapySessionStatistics: _TypeAlias = TherapySessionStatistics  # noqa: Y015
+
+@_typing.final
+class TherapySessionStatisticsRow(_message.Message):
+    """Counts the sessions of one therapist that begin in one period."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERIOD_START_FIELD_NUMBER: _builtins.int
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    therapist_id: _builtins.str
+    """Identifies the therapist."""
+    @_builtins.property
+    def period_start(self) -> _date_pb2.Date:
+        """Holds the first day of the period, in the time zone asked for."""
+
+    @_builtins.property
+    def counts(self) -> Global___TherapySessionCounts:
+        """Counts their sessions in it."""
+
+    def __init__(
+        self,
+        *,
+        period_start: _date_pb2.Date | None = ...,
+        therapist_id: _builtins.str = ...,
+        counts: Global___TherapySessionCounts | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "period_start", b"period_start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "period_start", b"period_start", "therapist_id", b"therapist_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TherapySessionStatisticsRow: _TypeAlias = TherapySessionStatisticsRow  # noqa: Y015
+
+@_typing.final
+class TherapySessionCounts(_message.Message):
+    """Counts sessions by state, and their minutes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEDULED_FIELD_NUMBER: _builtins.int
+    IN_PROGRESS_FIELD_NUMBER: _builtins.int
+    COMPLETED_FIELD_NUMBER: _builtins.int
+    CANCELLED_FIELD_NUMBER: _builtins.int
+    NO_SHOW_FIELD_NUMBER: _builtins.int
+    NO_SHOW_RATE_FIELD_NUMBER: _builtins.int
+    BOOKED_MINUTES_FIELD_NUMBER: _builtins.int
+    HELD_MINUTES_FIELD_NUMBER: _builtins.int
+    scheduled: _builtins.int
+    """Counts those that are booked and have not begun."""
+    in_progress: _builtins.int
+    """Counts those that have begun and not ended."""
+    completed: _builtins.int
+    """Counts those that were held."""
+    cancelled: _builtins.int
+    """Counts those that were called off."""
+    no_show: _builtins.int
+    """Counts those to which the patient did not come."""
+    no_show_rate: _builtins.float
+    """Holds the share of sessions to which the patient did not come: no_show / (completed + no_show), from 0 to 1; 0 if there
+    are none of either.
+    """
+    booked_minutes: _builtins.float
+    """Sums up the planned minutes of all sessions that were not cancelled."""
+    held_minutes: _builtins.float
+    """Sums up the minutes for which completed sessions really lasted."""
+    def __init__(
+        self,
+        *,
+        scheduled: _builtins.int = ...,
+        in_progress: _builtins.int = ...,
+        completed: _builtins.int = ...,
+        cancelled: _builtins.int = ...,
+        no_show: _builtins.int = ...,
+        no_show_rate: _builtins.float = ...,
+        booked_minutes: _builtins.float = ...,
+        held_minutes: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booked_minutes", b"booked_minutes", "cancelled", b"cancelled", "completed", b"completed", "held_minutes", b"held_minutes", "in_progress", b"in_progress", "no_show", b"no_show", "no_show_rate", b"no_show_rate", "scheduled", b"scheduled"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TherapySessionCounts: _TypeAlias = TherapySessionCounts  # noqa: Y015

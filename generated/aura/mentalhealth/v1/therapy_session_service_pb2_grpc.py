@@ -62,6 +62,26 @@ class TherapySessionServiceStub:
                 request_serializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.CancelTherapySessionRequest.SerializeToString,
                 response_deserializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__pb2.TherapySession.FromString,
                 _registered_method=True)
+        self.RescheduleTherapySession = channel.unary_unary(
+                '/aura.mentalhealth.v1.TherapySessionService/RescheduleTherapySession',
+                request_serializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.RescheduleTherapySessionRequest.SerializeToString,
+                response_deserializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__pb2.TherapySession.FromString,
+                _registered_method=True)
+        self.MarkNoShow = channel.unary_unary(
+                '/aura.mentalhealth.v1.TherapySessionService/MarkNoShow',
+                request_serializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.MarkNoShowRequest.SerializeToString,
+                response_deserializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__pb2.TherapySession.FromString,
+                _registered_method=True)
+        self.ListTherapySessions = channel.unary_unary(
+                '/aura.mentalhealth.v1.TherapySessionService/ListTherapySessions',
+                request_serializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.ListTherapySessionsRequest.SerializeToString,
+                response_deserializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.ListTherapySessionsResponse.FromString,
+                _registered_method=True)
+        self.GetStatistics = channel.unary_unary(
+                '/aura.mentalhealth.v1.TherapySessionService/GetStatistics',
+                request_serializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.GetStatisticsRequest.SerializeToString,
+                response_deserializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.TherapySessionStatistics.FromString,
+                _registered_method=True)
 
 
 class TherapySessionServiceServicer:
@@ -117,6 +137,48 @@ class TherapySessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RescheduleTherapySession(self, request, context):
+        """Moves a scheduled session to another time; it stays the same session. Called by its patient and its therapist, by
+        support and admins.
+
+        Errors: NOT_FOUND with SESSION_NOT_FOUND; FAILED_PRECONDITION with ILLEGAL_TRANSITION or SESSION_OVERLAPS;
+        INVALID_ARGUMENT with START_IN_PAST; ABORTED with ETAG_MISMATCH; ALREADY_EXISTS with REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MarkNoShow(self, request, context):
+        """Records that the patient did not come: from 15 minutes after the session's time on. Called by its therapist, by
+        support and admins.
+
+        Errors: NOT_FOUND with SESSION_NOT_FOUND; FAILED_PRECONDITION with ILLEGAL_TRANSITION or TOO_EARLY_FOR_NO_SHOW;
+        ALREADY_EXISTS with REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTherapySessions(self, request, context):
+        """Lists sessions by the time at which they begin, page by page. Called by patients and therapists for their own
+        sessions, by support and admins.
+
+        Errors: INVALID_ARGUMENT with PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatistics(self, request, context):
+        """Counts sessions and their minutes, by period and therapist. Called by therapists for their own sessions, and by
+        admins.
+
+        Errors: INVALID_ARGUMENT with TIME_ZONE_UNKNOWN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TherapySessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -144,6 +206,26 @@ def add_TherapySessionServiceServicer_to_server(servicer, server):
                     servicer.CancelTherapySession,
                     request_deserializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.CancelTherapySessionRequest.FromString,
                     response_serializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__pb2.TherapySession.SerializeToString,
+            ),
+            'RescheduleTherapySession': grpc.unary_unary_rpc_method_handler(
+                    servicer.RescheduleTherapySession,
+                    request_deserializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.RescheduleTherapySessionRequest.FromString,
+                    response_serializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__pb2.TherapySession.SerializeToString,
+            ),
+            'MarkNoShow': grpc.unary_unary_rpc_method_handler(
+                    servicer.MarkNoShow,
+                    request_deserializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.MarkNoShowRequest.FromString,
+                    response_serializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__pb2.TherapySession.SerializeToString,
+            ),
+            'ListTherapySessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTherapySessions,
+                    request_deserializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.ListTherapySessionsRequest.FromString,
+                    response_serializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.ListTherapySessionsResponse.SerializeToString,
+            ),
+            'GetStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatistics,
+                    request_deserializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.GetStatisticsRequest.FromString,
+                    response_serializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.TherapySessionStatistics.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -283,6 +365,114 @@ class TherapySessionService:
             '/aura.mentalhealth.v1.TherapySessionService/CancelTherapySession',
             aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.CancelTherapySessionRequest.SerializeToString,
             aura_dot_mentalhealth_dot_v1_dot_therapy__session__pb2.TherapySession.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RescheduleTherapySession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aura.mentalhealth.v1.TherapySessionService/RescheduleTherapySession',
+            aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.RescheduleTherapySessionRequest.SerializeToString,
+            aura_dot_mentalhealth_dot_v1_dot_therapy__session__pb2.TherapySession.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MarkNoShow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aura.mentalhealth.v1.TherapySessionService/MarkNoShow',
+            aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.MarkNoShowRequest.SerializeToString,
+            aura_dot_mentalhealth_dot_v1_dot_therapy__session__pb2.TherapySession.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTherapySessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aura.mentalhealth.v1.TherapySessionService/ListTherapySessions',
+            aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.ListTherapySessionsRequest.SerializeToString,
+            aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.ListTherapySessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aura.mentalhealth.v1.TherapySessionService/GetStatistics',
+            aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.GetStatisticsRequest.SerializeToString,
+            aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.TherapySessionStatistics.FromString,
             options,
             channel_credentials,
             insecure,

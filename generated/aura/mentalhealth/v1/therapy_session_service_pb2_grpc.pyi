@@ -64,6 +64,32 @@ class TherapySessionServiceStub:
 
     Errors: NOT_FOUND with SESSION_NOT_FOUND; FAILED_PRECONDITION with ILLEGAL_TRANSITION.
     """
+    RescheduleTherapySession: _grpc.UnaryUnaryMultiCallable[_therapy_session_service_pb2.RescheduleTherapySessionRequest, _therapy_session_pb2.TherapySession]
+    """Moves a scheduled session to another time; it stays the same session. Called by its patient and its therapist, by
+    support and admins.
+
+    Errors: NOT_FOUND with SESSION_NOT_FOUND; FAILED_PRECONDITION with ILLEGAL_TRANSITION or SESSION_OVERLAPS;
+    INVALID_ARGUMENT with START_IN_PAST; ABORTED with ETAG_MISMATCH; ALREADY_EXISTS with REQUEST_ID_REUSED.
+    """
+    MarkNoShow: _grpc.UnaryUnaryMultiCallable[_therapy_session_service_pb2.MarkNoShowRequest, _therapy_session_pb2.TherapySession]
+    """Records that the patient did not come: from 15 minutes after the session's time on. Called by its therapist, by
+    support and admins.
+
+    Errors: NOT_FOUND with SESSION_NOT_FOUND; FAILED_PRECONDITION with ILLEGAL_TRANSITION or TOO_EARLY_FOR_NO_SHOW;
+    ALREADY_EXISTS with REQUEST_ID_REUSED.
+    """
+    ListTherapySessions: _grpc.UnaryUnaryMultiCallable[_therapy_session_service_pb2.ListTherapySessionsRequest, _therapy_session_service_pb2.ListTherapySessionsResponse]
+    """Lists sessions by the time at which they begin, page by page. Called by patients and therapists for their own
+    sessions, by support and admins.
+
+    Errors: INVALID_ARGUMENT with PAGE_TOKEN_INVALID.
+    """
+    GetStatistics: _grpc.UnaryUnaryMultiCallable[_therapy_session_service_pb2.GetStatisticsRequest, _therapy_session_service_pb2.TherapySessionStatistics]
+    """Counts sessions and their minutes, by period and therapist. Called by therapists for their own sessions, and by
+    admins.
+
+    Errors: INVALID_ARGUMENT with TIME_ZONE_UNKNOWN.
+    """
 
 @_typing.type_check_only
 class TherapySessionServiceAsyncStub(TherapySessionServiceStub):
@@ -99,6 +125,32 @@ class TherapySessionServiceAsyncStub(TherapySessionServiceStub):
     admins.
 
     Errors: NOT_FOUND with SESSION_NOT_FOUND; FAILED_PRECONDITION with ILLEGAL_TRANSITION.
+    """
+    RescheduleTherapySession: _aio.UnaryUnaryMultiCallable[_therapy_session_service_pb2.RescheduleTherapySessionRequest, _therapy_session_pb2.TherapySession]  # type: ignore[assignment]
+    """Moves a scheduled session to another time; it stays the same session. Called by its patient and its therapist, by
+    support and admins.
+
+    Errors: NOT_FOUND with SESSION_NOT_FOUND; FAILED_PRECONDITION with ILLEGAL_TRANSITION or SESSION_OVERLAPS;
+    INVALID_ARGUMENT with START_IN_PAST; ABORTED with ETAG_MISMATCH; ALREADY_EXISTS with REQUEST_ID_REUSED.
+    """
+    MarkNoShow: _aio.UnaryUnaryMultiCallable[_therapy_session_service_pb2.MarkNoShowRequest, _therapy_session_pb2.TherapySession]  # type: ignore[assignment]
+    """Records that the patient did not come: from 15 minutes after the session's time on. Called by its therapist, by
+    support and admins.
+
+    Errors: NOT_FOUND with SESSION_NOT_FOUND; FAILED_PRECONDITION with ILLEGAL_TRANSITION or TOO_EARLY_FOR_NO_SHOW;
+    ALREADY_EXISTS with REQUEST_ID_REUSED.
+    """
+    ListTherapySessions: _aio.UnaryUnaryMultiCallable[_therapy_session_service_pb2.ListTherapySessionsRequest, _therapy_session_service_pb2.ListTherapySessionsResponse]  # type: ignore[assignment]
+    """Lists sessions by the time at which they begin, page by page. Called by patients and therapists for their own
+    sessions, by support and admins.
+
+    Errors: INVALID_ARGUMENT with PAGE_TOKEN_INVALID.
+    """
+    GetStatistics: _aio.UnaryUnaryMultiCallable[_therapy_session_service_pb2.GetStatisticsRequest, _therapy_session_service_pb2.TherapySessionStatistics]  # type: ignore[assignment]
+    """Counts sessions and their minutes, by period and therapist. Called by therapists for their own sessions, and by
+    admins.
+
+    Errors: INVALID_ARGUMENT with TIME_ZONE_UNKNOWN.
     """
 
 class TherapySessionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -162,6 +214,56 @@ class TherapySessionServiceServicer(metaclass=_abc_1.ABCMeta):
         admins.
 
         Errors: NOT_FOUND with SESSION_NOT_FOUND; FAILED_PRECONDITION with ILLEGAL_TRANSITION.
+        """
+
+    @_abc_1.abstractmethod
+    def RescheduleTherapySession(
+        self,
+        request: _therapy_session_service_pb2.RescheduleTherapySessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_therapy_session_pb2.TherapySession, _abc.Awaitable[_therapy_session_pb2.TherapySession]]:
+        """Moves a scheduled session to another time; it stays the same session. Called by its patient and its therapist, by
+        support and admins.
+
+        Errors: NOT_FOUND with SESSION_NOT_FOUND; FAILED_PRECONDITION with ILLEGAL_TRANSITION or SESSION_OVERLAPS;
+        INVALID_ARGUMENT with START_IN_PAST; ABORTED with ETAG_MISMATCH; ALREADY_EXISTS with REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def MarkNoShow(
+        self,
+        request: _therapy_session_service_pb2.MarkNoShowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_therapy_session_pb2.TherapySession, _abc.Awaitable[_therapy_session_pb2.TherapySession]]:
+        """Records that the patient did not come: from 15 minutes after the session's time on. Called by its therapist, by
+        support and admins.
+
+        Errors: NOT_FOUND with SESSION_NOT_FOUND; FAILED_PRECONDITION with ILLEGAL_TRANSITION or TOO_EARLY_FOR_NO_SHOW;
+        ALREADY_EXISTS with REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTherapySessions(
+        self,
+        request: _therapy_session_service_pb2.ListTherapySessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_therapy_session_service_pb2.ListTherapySessionsResponse, _abc.Awaitable[_therapy_session_service_pb2.ListTherapySessionsResponse]]:
+        """Lists sessions by the time at which they begin, page by page. Called by patients and therapists for their own
+        sessions, by support and admins.
+
+        Errors: INVALID_ARGUMENT with PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def GetStatistics(
+        self,
+        request: _therapy_session_service_pb2.GetStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_therapy_session_service_pb2.TherapySessionStatistics, _abc.Awaitable[_therapy_session_service_pb2.TherapySessionStatistics]]:
+        """Counts sessions and their minutes, by period and therapist. Called by therapists for their own sessions, and by
+        admins.
+
+        Errors: INVALID_ARGUMENT with TIME_ZONE_UNKNOWN.
         """
 
 def add_TherapySessionServiceServicer_to_server(servicer: TherapySessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

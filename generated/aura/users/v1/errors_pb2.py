@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61ura/users/v1/errors.proto\x12\raura.users.v1*\xd5\x01\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x45RROR_REASON_USER_NOT_FOUND\x10\x01\x12\x1c\n\x18\x45RROR_REASON_EMAIL_TAKEN\x10\x02\x12\x1e\n\x1a\x45RROR_REASON_EMAIL_INVALID\x10\x03\x12%\n!ERROR_REASON_PHONE_NUMBER_INVALID\x10\x04\x12\"\n\x1e\x45RROR_REASON_TIME_ZONE_UNKNOWN\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61ura/users/v1/errors.proto\x12\raura.users.v1*\xd4\x02\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x45RROR_REASON_USER_NOT_FOUND\x10\x01\x12\x1c\n\x18\x45RROR_REASON_EMAIL_TAKEN\x10\x02\x12\x1e\n\x1a\x45RROR_REASON_EMAIL_INVALID\x10\x03\x12%\n!ERROR_REASON_PHONE_NUMBER_INVALID\x10\x04\x12\"\n\x1e\x45RROR_REASON_TIME_ZONE_UNKNOWN\x10\x05\x12%\n!ERROR_REASON_USER_STATE_UNCHANGED\x10\x06\x12\x1a\n\x16\x45RROR_REASON_ROLE_HELD\x10\x07\x12\x1e\n\x1a\x45RROR_REASON_ROLE_NOT_HELD\x10\x08\x12\x1a\n\x16\x45RROR_REASON_LAST_ROLE\x10\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aura.users.v1.errors_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=46
-  _globals['_ERRORREASON']._serialized_end=259
+  _globals['_ERRORREASON']._serialized_end=386
 # @@protoc_insertion_point(module_scope)

@@ -34,6 +34,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Means that the text is no telephone number. Code INVALID_ARGUMENT."""
     ERROR_REASON_TIME_ZONE_UNKNOWN: _ErrorReason.ValueType  # 5
     """Means that the IANA time zone database has no zone of this name. Code INVALID_ARGUMENT."""
+    ERROR_REASON_USER_STATE_UNCHANGED: _ErrorReason.ValueType  # 6
+    """Means that the account is in the requested state already. Code FAILED_PRECONDITION."""
+    ERROR_REASON_ROLE_HELD: _ErrorReason.ValueType  # 7
+    """Means that the user holds the role already. Code FAILED_PRECONDITION."""
+    ERROR_REASON_ROLE_NOT_HELD: _ErrorReason.ValueType  # 8
+    """Means that the user does not hold the role. Code FAILED_PRECONDITION."""
+    ERROR_REASON_LAST_ROLE: _ErrorReason.ValueType  # 9
+    """Means that the user holds no other role; deactivate the account instead. Code FAILED_PRECONDITION."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Lists the values of `google.rpc.ErrorInfo.reason` that the users module gives, without their prefix."""
@@ -50,4 +58,12 @@ ERROR_REASON_PHONE_NUMBER_INVALID: ErrorReason.ValueType  # 4
 """Means that the text is no telephone number. Code INVALID_ARGUMENT."""
 ERROR_REASON_TIME_ZONE_UNKNOWN: ErrorReason.ValueType  # 5
 """Means that the IANA time zone database has no zone of this name. Code INVALID_ARGUMENT."""
+ERROR_REASON_USER_STATE_UNCHANGED: ErrorReason.ValueType  # 6
+"""Means that the account is in the requested state already. Code FAILED_PRECONDITION."""
+ERROR_REASON_ROLE_HELD: ErrorReason.ValueType  # 7
+"""Means that the user holds the role already. Code FAILED_PRECONDITION."""
+ERROR_REASON_ROLE_NOT_HELD: ErrorReason.ValueType  # 8
+"""Means that the user does not hold the role. Code FAILED_PRECONDITION."""
+ERROR_REASON_LAST_ROLE: ErrorReason.ValueType  # 9
+"""Means that the user holds no other role; deactivate the account instead. Code FAILED_PRECONDITION."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

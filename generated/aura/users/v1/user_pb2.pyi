@@ -67,7 +67,7 @@ class User(_message.Message):
     email: _builtins.str
     """Holds the e-mail address. No two users share one, upper and lower case being alike."""
     display_name: _builtins.str
-    """Holds the name as the user writes it: 1 to 200 characters."""
+    """Holds the name as the user writes it: 1 to 200 characters. ListUsers finds it by its beginning."""
     phone_number: _builtins.str
     """Holds the telephone number with its country code, as "+49 30 901820"; stored and returned as E.164, "+4930901820"."""
     time_zone: _builtins.str

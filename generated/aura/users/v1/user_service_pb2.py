@@ -23,13 +23,15 @@ _sym_db = _symbol_database.Default()
 
 
 from generated.aura.options.v1 import access_pb2 as aura_dot_options_dot_v1_dot_access__pb2
+from generated.aura.options.v1 import sensitivity_pb2 as aura_dot_options_dot_v1_dot_sensitivity__pb2
 from generated.aura.users.v1 import user_pb2 as aura_dot_users_dot_v1_dot_user__pb2
 from generated.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n aura/users/v1/user_service.proto\x12\raura.users.v1\x1a\x1c\x61ura/options/v1/access.proto\x1a\x18\x61ura/users/v1/user.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xf7\x02\n\x11\x43reateUserRequest\x12-\n\x04user\x18\x01 \x01(\x0b\x32\x13.aura.users.v1.UserB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01:\x90\x02\xbaH\x8c\x02\x1aL\n\x13user.email.required\x12\x0bis required\x1a(!has(this.user) || this.user.email != \'\'\x1aZ\n\x1auser.display_name.required\x12\x0bis required\x1a/!has(this.user) || this.user.display_name != \'\'\x1a`\n\x13user.roles.required\x12\x1bmust name at least one role\x1a,!has(this.user) || size(this.user.roles) > 0\"/\n\x0eGetUserRequest\x12\x1d\n\x07user_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"B\n\x14\x42\x61tchGetUsersRequest\x12*\n\x08user_ids\x18\x01 \x03(\tB\x18\xe2\x41\x01\x02\xbaH\x11\x92\x01\x0e\x08\x01\x10\xe8\x07\x18\x01\"\x05r\x03\xb0\x01\x01\";\n\x15\x42\x61tchGetUsersResponse\x12\"\n\x05users\x18\x01 \x03(\x0b\x32\x13.aura.users.v1.User2\x8b\x03\n\x0bUserService\x12\x66\n\nCreateUser\x12 .aura.users.v1.CreateUserRequest\x1a\x13.aura.users.v1.User\"!\xc2\xf3\x18\x05\x08\x04\x12\x01\x04\x82\xd3\xe4\x93\x02\x12\"\n/api/users:\x04user\x12\x7f\n\x07GetUser\x12\x1d.aura.users.v1.GetUserRequest\x1a\x13.aura.users.v1.User\"@\x90\x02\x01\xc2\xf3\x18\x1d\x08\x04\x12\x02\x03\x04\x1a\x07user_id\"\x0cmentalhealth\x82\xd3\xe4\x93\x02\x16\x12\x14/api/users/{user_id}\x12\x92\x01\n\rBatchGetUsers\x12#.aura.users.v1.BatchGetUsersRequest\x1a$.aura.users.v1.BatchGetUsersResponse\"6\x90\x02\x01\xc2\xf3\x18\x14\x08\x04\x12\x02\x03\x04\"\x0cmentalhealth\x82\xd3\xe4\x93\x02\x15\x12\x13/api/users:batchGetb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n aura/users/v1/user_service.proto\x12\raura.users.v1\x1a\x1c\x61ura/options/v1/access.proto\x1a!aura/options/v1/sensitivity.proto\x1a\x18\x61ura/users/v1/user.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\"\xf7\x02\n\x11\x43reateUserRequest\x12-\n\x04user\x18\x01 \x01(\x0b\x32\x13.aura.users.v1.UserB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01:\x90\x02\xbaH\x8c\x02\x1aL\n\x13user.email.required\x12\x0bis required\x1a(!has(this.user) || this.user.email != \'\'\x1aZ\n\x1auser.display_name.required\x12\x0bis required\x1a/!has(this.user) || this.user.display_name != \'\'\x1a`\n\x13user.roles.required\x12\x1bmust name at least one role\x1a,!has(this.user) || size(this.user.roles) > 0\"/\n\x0eGetUserRequest\x12\x1d\n\x07user_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"B\n\x14\x42\x61tchGetUsersRequest\x12*\n\x08user_ids\x18\x01 \x03(\tB\x18\xe2\x41\x01\x02\xbaH\x11\x92\x01\x0e\x08\x01\x10\xe8\x07\x18\x01\"\x05r\x03\xb0\x01\x01\";\n\x15\x42\x61tchGetUsersResponse\x12\"\n\x05users\x18\x01 \x03(\x0b\x32\x13.aura.users.v1.User\"\xcf\x02\n\x10ListUsersRequest\x12\x1e\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0f\x12\x31\n\x04role\x18\x03 \x01(\x0e\x32\x15.aura.options.v1.RoleB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12-\n\x13\x64isplay_name_prefix\x18\x04 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xc8\x01\xc8\xf3\x18\x01\x12&\n\x0c\x65mail_prefix\x18\x05 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xfe\x01\xc8\xf3\x18\x01\x12\x35\n\x05state\x18\x06 \x01(\x0e\x32\x18.aura.users.v1.UserStateB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x38\n\x08order_by\x18\x07 \x01(\x0e\x32\x18.aura.users.v1.UserOrderB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\"P\n\x11ListUsersResponse\x12\"\n\x05users\x18\x01 \x03(\x0b\x32\x13.aura.users.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc9\x03\n\x11UpdateUserRequest\x12-\n\x04user\x18\x01 \x01(\x0b\x32\x13.aura.users.v1.UserB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01:\xab\x02\xbaH\xa7\x02\x1a\x93\x01\n\x15user.user_id.required\x12\x14must be a valid UUID\x1a\x64!has(this.user) || this.user.user_id.matches(\'^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$\')\x1a\x8e\x01\n\x1auser.display_name.required\x12\x0bis required\x1a\x63!this.update_mask.paths.exists(path, path in [\'display_name\', \'*\']) || this.user.display_name != \'\'\"\x97\x01\n\x15\x44\x65\x61\x63tivateUserRequest\x12\x1d\n\x07user_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x06reason\x18\x02 \x01(\tB\x12\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xf4\x03\xc8\xf3\x18\x01\x12\x19\n\x04\x65tag\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@\x12 \n\nrequest_id\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01\"\x97\x01\n\x15ReactivateUserRequest\x12\x1d\n\x07user_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x06reason\x18\x02 \x01(\tB\x12\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xf4\x03\xc8\xf3\x18\x01\x12\x19\n\x04\x65tag\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@\x12 \n\nrequest_id\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01\"\xc7\x01\n\x10GrantRoleRequest\x12\x1d\n\x07user_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x33\n\x04role\x18\x02 \x01(\x0e\x32\x15.aura.options.v1.RoleB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\"\n\x06reason\x18\x03 \x01(\tB\x12\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xf4\x03\xc8\xf3\x18\x01\x12\x19\n\x04\x65tag\x18\x04 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@\x12 \n\nrequest_id\x18\x05 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01\"\xc8\x01\n\x11RevokeRoleRequest\x12\x1d\n\x07user_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x33\n\x04role\x18\x02 \x01(\x0e\x32\x15.aura.options.v1.RoleB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\"\n\x06reason\x18\x03 \x01(\tB\x12\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xf4\x03\xc8\xf3\x18\x01\x12\x19\n\x04\x65tag\x18\x04 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@\x12 \n\nrequest_id\x18\x05 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01*\x9d\x01\n\tUserOrder\x12\x1a\n\x16USER_ORDER_UNSPECIFIED\x10\x00\x12\x1a\n\x16USER_ORDER_CREATE_TIME\x10\x01\x12%\n!USER_ORDER_CREATE_TIME_DESCENDING\x10\x02\x12\x1b\n\x17USER_ORDER_DISPLAY_NAME\x10\x03\x12\x14\n\x10USER_ORDER_EMAIL\x10\x04\x32\x9c\t\n\x0bUserService\x12\x66\n\nCreateUser\x12 .aura.users.v1.CreateUserRequest\x1a\x13.aura.users.v1.User\"!\xc2\xf3\x18\x05\x08\x04\x12\x01\x04\x82\xd3\xe4\x93\x02\x12\"\n/api/users:\x04user\x12\x7f\n\x07GetUser\x12\x1d.aura.users.v1.GetUserRequest\x1a\x13.aura.users.v1.User\"@\x90\x02\x01\xc2\xf3\x18\x1d\x08\x04\x12\x02\x03\x04\x1a\x07user_id\"\x0cmentalhealth\x82\xd3\xe4\x93\x02\x16\x12\x14/api/users/{user_id}\x12o\n\tListUsers\x12\x1f.aura.users.v1.ListUsersRequest\x1a .aura.users.v1.ListUsersResponse\"\x1f\x90\x02\x01\xc2\xf3\x18\x06\x08\x04\x12\x02\x03\x04\x82\xd3\xe4\x93\x02\x0c\x12\n/api/users\x12\xa6\x01\n\nUpdateUser\x12 .aura.users.v1.UpdateUserRequest\x1a\x13.aura.users.v1.User\"a\xc2\xf3\x18\x13\x08\x04\x12\x01\x04\x1a\x0cuser.user_id\x82\xd3\xe4\x93\x02\x44\x1a\x19/api/users/{user.user_id}:\x04userZ!2\x19/api/users/{user.user_id}:\x04user\x12\x80\x01\n\x0e\x44\x65\x61\x63tivateUser\x12$.aura.users.v1.DeactivateUserRequest\x1a\x13.aura.users.v1.User\"3\xc2\xf3\x18\x05\x08\x04\x12\x01\x04\x82\xd3\xe4\x93\x02$\"\x1f/api/users/{user_id}:deactivate:\x01*\x12\x80\x01\n\x0eReactivateUser\x12$.aura.users.v1.ReactivateUserRequest\x1a\x13.aura.users.v1.User\"3\xc2\xf3\x18\x05\x08\x04\x12\x01\x04\x82\xd3\xe4\x93\x02$\"\x1f/api/users/{user_id}:reactivate:\x01*\x12u\n\tGrantRole\x12\x1f.aura.users.v1.GrantRoleRequest\x1a\x13.aura.users.v1.User\"2\xc2\xf3\x18\x05\x08\x04\x12\x01\x04\x82\xd3\xe4\x93\x02#\"\x1e/api/users/{user_id}:grantRole:\x01*\x12x\n\nRevokeRole\x12 .aura.users.v1.RevokeRoleRequest\x1a\x13.aura.users.v1.User\"3\xc2\xf3\x18\x05\x08\x04\x12\x01\x04\x82\xd3\xe4\x93\x02$\"\x1f/api/users/{user_id}:revokeRole:\x01*\x12\x92\x01\n\rBatchGetUsers\x12#.aura.users.v1.BatchGetUsersRequest\x1a$.aura.users.v1.BatchGetUsersResponse\"6\x90\x02\x01\xc2\xf3\x18\x14\x08\x04\x12\x02\x03\x04\"\x0cmentalhealth\x82\xd3\xe4\x93\x02\x15\x12\x13/api/users:batchGetb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,20 +48,106 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_BATCHGETUSERSREQUEST'].fields_by_name['user_ids']._loaded_options = None
   _globals['_BATCHGETUSERSREQUEST'].fields_by_name['user_ids']._serialized_options = b'\342A\001\002\272H\021\222\001\016\010\001\020\350\007\030\001\"\005r\003\260\001\001'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\320\017'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['role']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['role']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['display_name_prefix']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['display_name_prefix']._serialized_options = b'\342A\001\001\272H\005r\003\030\310\001\310\363\030\001'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['email_prefix']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['email_prefix']._serialized_options = b'\342A\001\001\272H\005r\003\030\376\001\310\363\030\001'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['state']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['state']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['order_by']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['order_by']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['user']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['user']._serialized_options = b'\342A\001\002\272H\003\310\001\001'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\001'
+  _globals['_UPDATEUSERREQUEST']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST']._serialized_options = b'\272H\247\002\032\223\001\n\025user.user_id.required\022\024must be a valid UUID\032d!has(this.user) || this.user.user_id.matches(\'^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$\')\032\216\001\n\032user.display_name.required\022\013is required\032c!this.update_mask.paths.exists(path, path in [\'display_name\', \'*\']) || this.user.display_name != \'\''
+  _globals['_DEACTIVATEUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_DEACTIVATEUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_DEACTIVATEUSERREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_DEACTIVATEUSERREQUEST'].fields_by_name['reason']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\364\003\310\363\030\001'
+  _globals['_DEACTIVATEUSERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_DEACTIVATEUSERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
+  _globals['_DEACTIVATEUSERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DEACTIVATEUSERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\001'
+  _globals['_REACTIVATEUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_REACTIVATEUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_REACTIVATEUSERREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_REACTIVATEUSERREQUEST'].fields_by_name['reason']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\364\003\310\363\030\001'
+  _globals['_REACTIVATEUSERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_REACTIVATEUSERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
+  _globals['_REACTIVATEUSERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REACTIVATEUSERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\001'
+  _globals['_GRANTROLEREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_GRANTROLEREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_GRANTROLEREQUEST'].fields_by_name['role']._loaded_options = None
+  _globals['_GRANTROLEREQUEST'].fields_by_name['role']._serialized_options = b'\342A\001\002\272H\007\202\001\004\020\001 \000'
+  _globals['_GRANTROLEREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_GRANTROLEREQUEST'].fields_by_name['reason']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\364\003\310\363\030\001'
+  _globals['_GRANTROLEREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_GRANTROLEREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
+  _globals['_GRANTROLEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_GRANTROLEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\001'
+  _globals['_REVOKEROLEREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_REVOKEROLEREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_REVOKEROLEREQUEST'].fields_by_name['role']._loaded_options = None
+  _globals['_REVOKEROLEREQUEST'].fields_by_name['role']._serialized_options = b'\342A\001\002\272H\007\202\001\004\020\001 \000'
+  _globals['_REVOKEROLEREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_REVOKEROLEREQUEST'].fields_by_name['reason']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\364\003\310\363\030\001'
+  _globals['_REVOKEROLEREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_REVOKEROLEREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
+  _globals['_REVOKEROLEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REVOKEROLEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\001'
   _globals['_USERSERVICE'].methods_by_name['CreateUser']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['CreateUser']._serialized_options = b'\302\363\030\005\010\004\022\001\004\202\323\344\223\002\022\"\n/api/users:\004user'
   _globals['_USERSERVICE'].methods_by_name['GetUser']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['GetUser']._serialized_options = b'\220\002\001\302\363\030\035\010\004\022\002\003\004\032\007user_id\"\014mentalhealth\202\323\344\223\002\026\022\024/api/users/{user_id}'
+  _globals['_USERSERVICE'].methods_by_name['ListUsers']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['ListUsers']._serialized_options = b'\220\002\001\302\363\030\006\010\004\022\002\003\004\202\323\344\223\002\014\022\n/api/users'
+  _globals['_USERSERVICE'].methods_by_name['UpdateUser']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['UpdateUser']._serialized_options = b'\302\363\030\023\010\004\022\001\004\032\014user.user_id\202\323\344\223\002D\032\031/api/users/{user.user_id}:\004userZ!2\031/api/users/{user.user_id}:\004user'
+  _globals['_USERSERVICE'].methods_by_name['DeactivateUser']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['DeactivateUser']._serialized_options = b'\302\363\030\005\010\004\022\001\004\202\323\344\223\002$\"\037/api/users/{user_id}:deactivate:\001*'
+  _globals['_USERSERVICE'].methods_by_name['ReactivateUser']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['ReactivateUser']._serialized_options = b'\302\363\030\005\010\004\022\001\004\202\323\344\223\002$\"\037/api/users/{user_id}:reactivate:\001*'
+  _globals['_USERSERVICE'].methods_by_name['GrantRole']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['GrantRole']._serialized_options = b'\302\363\030\005\010\004\022\001\004\202\323\344\223\002#\"\036/api/users/{user_id}:grantRole:\001*'
+  _globals['_USERSERVICE'].methods_by_name['RevokeRole']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['RevokeRole']._serialized_options = b'\302\363\030\005\010\004\022\001\004\202\323\344\223\002$\"\037/api/users/{user_id}:revokeRole:\001*'
   _globals['_USERSERVICE'].methods_by_name['BatchGetUsers']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['BatchGetUsers']._serialized_options = b'\220\002\001\302\363\030\024\010\004\022\002\003\004\"\014mentalhealth\202\323\344\223\002\025\022\023/api/users:batchGet'
-  _globals['_CREATEUSERREQUEST']._serialized_start=200
-  _globals['_CREATEUSERREQUEST']._serialized_end=575
-  _globals['_GETUSERREQUEST']._serialized_start=577
-  _globals['_GETUSERREQUEST']._serialized_end=624
-  _globals['_BATCHGETUSERSREQUEST']._serialized_start=626
-  _globals['_BATCHGETUSERSREQUEST']._serialized_end=692
-  _globals['_BATCHGETUSERSRESPONSE']._serialized_start=694
-  _globals['_BATCHGETUSERSRESPONSE']._serialized_end=753
-  _globals['_USERSERVICE']._serialized_start=756
-  _globals['_USERSERVICE']._serialized_end=1151
+  _globals['_USERORDER']._serialized_start=2418
+  _globals['_USERORDER']._serialized_end=2575
+  _globals['_CREATEUSERREQUEST']._serialized_start=269
+  _globals['_CREATEUSERREQUEST']._serialized_end=644
+  _globals['_GETUSERREQUEST']._serialized_start=646
+  _globals['_GETUSERREQUEST']._serialized_end=693
+  _globals['_BATCHGETUSERSREQUEST']._serialized_start=695
+  _globals['_BATCHGETUSERSREQUEST']._serialized_end=761
+  _globals['_BATCHGETUSERSRESPONSE']._serialized_start=763
+  _globals['_BATCHGETUSERSRESPONSE']._serialized_end=822
+  _globals['_LISTUSERSREQUEST']._serialized_start=825
+  _globals['_LISTUSERSREQUEST']._serialized_end=1160
+  _globals['_LISTUSERSRESPONSE']._serialized_start=1162
+  _globals['_LISTUSERSRESPONSE']._serialized_end=1242
+  _globals['_UPDATEUSERREQUEST']._serialized_start=1245
+  _globals['_UPDATEUSERREQUEST']._serialized_end=1702
+  _globals['_DEACTIVATEUSERREQUEST']._serialized_start=1705
+  _globals['_DEACTIVATEUSERREQUEST']._serialized_end=1856
+  _globals['_REACTIVATEUSERREQUEST']._serialized_start=1859
+  _globals['_REACTIVATEUSERREQUEST']._serialized_end=2010
+  _globals['_GRANTROLEREQUEST']._serialized_start=2013
+  _globals['_GRANTROLEREQUEST']._serialized_end=2212
+  _globals['_REVOKEROLEREQUEST']._serialized_start=2215
+  _globals['_REVOKEROLEREQUEST']._serialized_end=2415
+  _globals['_USERSERVICE']._serialized_start=2578
+  _globals['_USERSERVICE']._serialized_end=3758
 # @@protoc_insertion_point(module_scope)

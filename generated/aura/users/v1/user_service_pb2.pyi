@@ -3,11 +3,14 @@
 isort:skip_file
 """
 
+from generated.aura.options.v1 import access_pb2 as _access_pb2
 from generated.aura.users.v1 import user_pb2 as _user_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +21,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _UserOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UserOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UserOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    USER_ORDER_UNSPECIFIED: _UserOrder.ValueType  # 0
+    """Means USER_ORDER_CREATE_TIME."""
+    USER_ORDER_CREATE_TIME: _UserOrder.ValueType  # 1
+    """Lists the oldest accounts first."""
+    USER_ORDER_CREATE_TIME_DESCENDING: _UserOrder.ValueType  # 2
+    """Lists the newest accounts first."""
+    USER_ORDER_DISPLAY_NAME: _UserOrder.ValueType  # 3
+    """Lists by name, upper and lower case being alike."""
+    USER_ORDER_EMAIL: _UserOrder.ValueType  # 4
+    """Lists by e-mail address, upper and lower case being alike."""
+
+class UserOrder(_UserOrder, metaclass=_UserOrderEnumTypeWrapper):
+    """Lists in which order users may be listed."""
+
+USER_ORDER_UNSPECIFIED: UserOrder.ValueType  # 0
+"""Means USER_ORDER_CREATE_TIME."""
+USER_ORDER_CREATE_TIME: UserOrder.ValueType  # 1
+"""Lists the oldest accounts first."""
+USER_ORDER_CREATE_TIME_DESCENDING: UserOrder.ValueType  # 2
+"""Lists the newest accounts first."""
+USER_ORDER_DISPLAY_NAME: UserOrder.ValueType  # 3
+"""Lists by name, upper and lower case being alike."""
+USER_ORDER_EMAIL: UserOrder.ValueType  # 4
+"""Lists by e-mail address, upper and lower case being alike."""
+Global___UserOrder: _TypeAlias = UserOrder  # noqa: Y015
 
 @_typing.final
 class CreateUserRequest(_message.Message):
@@ -118,3 +153,259 @@ class BatchGetUsersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchGetUsersResponse: _TypeAlias = BatchGetUsersResponse  # noqa: Y015
+
+@_typing.final
+class ListUsersRequest(_message.Message):
+    """Asks for users."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_PREFIX_FIELD_NUMBER: _builtins.int
+    EMAIL_PREFIX_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Limits the answer: at most this many users, 50 if zero; more than 1,000 count as 1,000."""
+    page_token: _builtins.str
+    """Continues a list where `next_page_token` was returned for the same query."""
+    role: _access_pb2.Role.ValueType
+    """Keeps only users who hold this role."""
+    display_name_prefix: _builtins.str
+    """Keeps only users whose name begins like this, upper and lower case being alike."""
+    email_prefix: _builtins.str
+    """Keeps only users whose e-mail address begins like this, upper and lower case being alike."""
+    state: _user_pb2.UserState.ValueType
+    """Keeps only users in this state."""
+    order_by: Global___UserOrder.ValueType
+    """Says in which order to list."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        role: _access_pb2.Role.ValueType = ...,
+        display_name_prefix: _builtins.str = ...,
+        email_prefix: _builtins.str = ...,
+        state: _user_pb2.UserState.ValueType = ...,
+        order_by: Global___UserOrder.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name_prefix", b"display_name_prefix", "email_prefix", b"email_prefix", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "role", b"role", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUsersRequest: _TypeAlias = ListUsersRequest  # noqa: Y015
+
+@_typing.final
+class ListUsersResponse(_message.Message):
+    """Answers ListUsers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the next page when sent as `page_token`; empty on the last page."""
+    @_builtins.property
+    def users(self) -> _containers.RepeatedCompositeFieldContainer[_user_pb2.User]:
+        """Holds the users."""
+
+    def __init__(
+        self,
+        *,
+        users: _abc.Iterable[_user_pb2.User] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUsersResponse: _TypeAlias = ListUsersResponse  # noqa: Y015
+
+@_typing.final
+class UpdateUserRequest(_message.Message):
+    """Asks to change a user."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes the call safe to repeat; as in CreateUserRequest."""
+    @_builtins.property
+    def user(self) -> _user_pb2.User:
+        """Names the user by `user_id`, and holds the new values. With an `etag`, the change is refused unless the user is still
+        at that version.
+        """
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Names the fields to change. Empty: those that are set in `user`; "*": all that can be changed, so that a field that is
+        not set becomes empty or gets its default (AIP-134).
+        """
+
+    def __init__(
+        self,
+        *,
+        user: _user_pb2.User | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask", "user", b"user"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "update_mask", b"update_mask", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateUserRequest: _TypeAlias = UpdateUserRequest  # noqa: Y015
+
+@_typing.final
+class DeactivateUserRequest(_message.Message):
+    """Asks to take an account out of use."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Identifies the user."""
+    reason: _builtins.str
+    """Says why, for the user's history: 1 to 500 characters."""
+    etag: _builtins.str
+    """Refuses the change unless the user is still at this version. Empty: whatever the version."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat; as in CreateUserRequest."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "reason", b"reason", "request_id", b"request_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeactivateUserRequest: _TypeAlias = DeactivateUserRequest  # noqa: Y015
+
+@_typing.final
+class ReactivateUserRequest(_message.Message):
+    """Asks to put an account back into use."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Identifies the user."""
+    reason: _builtins.str
+    """Says why, for the user's history: 1 to 500 characters."""
+    etag: _builtins.str
+    """Refuses the change unless the user is still at this version. Empty: whatever the version."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat; as in CreateUserRequest."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "reason", b"reason", "request_id", b"request_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReactivateUserRequest: _TypeAlias = ReactivateUserRequest  # noqa: Y015
+
+@_typing.final
+class GrantRoleRequest(_message.Message):
+    """Asks to give a user a role."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Identifies the user."""
+    role: _access_pb2.Role.ValueType
+    """Names the role."""
+    reason: _builtins.str
+    """Says why, for the user's history: 1 to 500 characters."""
+    etag: _builtins.str
+    """Refuses the change unless the user is still at this version. Empty: whatever the version."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat; as in CreateUserRequest."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        role: _access_pb2.Role.ValueType = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "reason", b"reason", "request_id", b"request_id", "role", b"role", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantRoleRequest: _TypeAlias = GrantRoleRequest  # noqa: Y015
+
+@_typing.final
+class RevokeRoleRequest(_message.Message):
+    """Asks to take a role from a user."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Identifies the user."""
+    role: _access_pb2.Role.ValueType
+    """Names the role."""
+    reason: _builtins.str
+    """Says why, for the user's history: 1 to 500 characters."""
+    etag: _builtins.str
+    """Refuses the change unless the user is still at this version. Empty: whatever the version."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat; as in CreateUserRequest."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        role: _access_pb2.Role.ValueType = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "reason", b"reason", "request_id", b"request_id", "role", b"role", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeRoleRequest: _TypeAlias = RevokeRoleRequest  # noqa: Y015

@@ -46,6 +46,36 @@ class UserServiceStub:
                 request_serializer=aura_dot_users_dot_v1_dot_user__service__pb2.GetUserRequest.SerializeToString,
                 response_deserializer=aura_dot_users_dot_v1_dot_user__pb2.User.FromString,
                 _registered_method=True)
+        self.ListUsers = channel.unary_unary(
+                '/aura.users.v1.UserService/ListUsers',
+                request_serializer=aura_dot_users_dot_v1_dot_user__service__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=aura_dot_users_dot_v1_dot_user__service__pb2.ListUsersResponse.FromString,
+                _registered_method=True)
+        self.UpdateUser = channel.unary_unary(
+                '/aura.users.v1.UserService/UpdateUser',
+                request_serializer=aura_dot_users_dot_v1_dot_user__service__pb2.UpdateUserRequest.SerializeToString,
+                response_deserializer=aura_dot_users_dot_v1_dot_user__pb2.User.FromString,
+                _registered_method=True)
+        self.DeactivateUser = channel.unary_unary(
+                '/aura.users.v1.UserService/DeactivateUser',
+                request_serializer=aura_dot_users_dot_v1_dot_user__service__pb2.DeactivateUserRequest.SerializeToString,
+                response_deserializer=aura_dot_users_dot_v1_dot_user__pb2.User.FromString,
+                _registered_method=True)
+        self.ReactivateUser = channel.unary_unary(
+                '/aura.users.v1.UserService/ReactivateUser',
+                request_serializer=aura_dot_users_dot_v1_dot_user__service__pb2.ReactivateUserRequest.SerializeToString,
+                response_deserializer=aura_dot_users_dot_v1_dot_user__pb2.User.FromString,
+                _registered_method=True)
+        self.GrantRole = channel.unary_unary(
+                '/aura.users.v1.UserService/GrantRole',
+                request_serializer=aura_dot_users_dot_v1_dot_user__service__pb2.GrantRoleRequest.SerializeToString,
+                response_deserializer=aura_dot_users_dot_v1_dot_user__pb2.User.FromString,
+                _registered_method=True)
+        self.RevokeRole = channel.unary_unary(
+                '/aura.users.v1.UserService/RevokeRole',
+                request_serializer=aura_dot_users_dot_v1_dot_user__service__pb2.RevokeRoleRequest.SerializeToString,
+                response_deserializer=aura_dot_users_dot_v1_dot_user__pb2.User.FromString,
+                _registered_method=True)
         self.BatchGetUsers = channel.unary_unary(
                 '/aura.users.v1.UserService/BatchGetUsers',
                 request_serializer=aura_dot_users_dot_v1_dot_user__service__pb2.BatchGetUsersRequest.SerializeToString,
@@ -76,6 +106,65 @@ class UserServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUsers(self, request, context):
+        """Lists users, page by page. Called by support and admins.
+
+        Errors: INVALID_ARGUMENT with PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateUser(self, request, context):
+        """Changes what a user says of themselves: e-mail address, name, telephone number, time zone and locale. Called by the
+        user and by admins.
+
+        Errors: NOT_FOUND with USER_NOT_FOUND; ABORTED with ETAG_MISMATCH; INVALID_ARGUMENT with UPDATE_MASK_INVALID,
+        EMAIL_INVALID, PHONE_NUMBER_INVALID or TIME_ZONE_UNKNOWN; ALREADY_EXISTS with EMAIL_TAKEN or REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeactivateUser(self, request, context):
+        """Takes an account out of use: its user can neither act nor be booked. Called by admins.
+
+        Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with USER_STATE_UNCHANGED; ABORTED with ETAG_MISMATCH;
+        ALREADY_EXISTS with REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReactivateUser(self, request, context):
+        """Puts an account back into use. Called by admins.
+
+        Errors: as DeactivateUser.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GrantRole(self, request, context):
+        """Gives a user one more role. Called by admins.
+
+        Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with ROLE_HELD; ABORTED with ETAG_MISMATCH;
+        ALREADY_EXISTS with REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeRole(self, request, context):
+        """Takes a role from a user. Called by admins.
+
+        Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with ROLE_NOT_HELD or LAST_ROLE; ABORTED with
+        ETAG_MISMATCH; ALREADY_EXISTS with REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def BatchGetUsers(self, request, context):
         """Returns several users at once, in the order asked for. Called by support and admins, and by modules that work
         with people.
@@ -97,6 +186,36 @@ def add_UserServiceServicer_to_server(servicer, server):
             'GetUser': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUser,
                     request_deserializer=aura_dot_users_dot_v1_dot_user__service__pb2.GetUserRequest.FromString,
+                    response_serializer=aura_dot_users_dot_v1_dot_user__pb2.User.SerializeToString,
+            ),
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=aura_dot_users_dot_v1_dot_user__service__pb2.ListUsersRequest.FromString,
+                    response_serializer=aura_dot_users_dot_v1_dot_user__service__pb2.ListUsersResponse.SerializeToString,
+            ),
+            'UpdateUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateUser,
+                    request_deserializer=aura_dot_users_dot_v1_dot_user__service__pb2.UpdateUserRequest.FromString,
+                    response_serializer=aura_dot_users_dot_v1_dot_user__pb2.User.SerializeToString,
+            ),
+            'DeactivateUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeactivateUser,
+                    request_deserializer=aura_dot_users_dot_v1_dot_user__service__pb2.DeactivateUserRequest.FromString,
+                    response_serializer=aura_dot_users_dot_v1_dot_user__pb2.User.SerializeToString,
+            ),
+            'ReactivateUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReactivateUser,
+                    request_deserializer=aura_dot_users_dot_v1_dot_user__service__pb2.ReactivateUserRequest.FromString,
+                    response_serializer=aura_dot_users_dot_v1_dot_user__pb2.User.SerializeToString,
+            ),
+            'GrantRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.GrantRole,
+                    request_deserializer=aura_dot_users_dot_v1_dot_user__service__pb2.GrantRoleRequest.FromString,
+                    response_serializer=aura_dot_users_dot_v1_dot_user__pb2.User.SerializeToString,
+            ),
+            'RevokeRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeRole,
+                    request_deserializer=aura_dot_users_dot_v1_dot_user__service__pb2.RevokeRoleRequest.FromString,
                     response_serializer=aura_dot_users_dot_v1_dot_user__pb2.User.SerializeToString,
             ),
             'BatchGetUsers': grpc.unary_unary_rpc_method_handler(
@@ -159,6 +278,168 @@ class UserService:
             target,
             '/aura.users.v1.UserService/GetUser',
             aura_dot_users_dot_v1_dot_user__service__pb2.GetUserRequest.SerializeToString,
+            aura_dot_users_dot_v1_dot_user__pb2.User.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aura.users.v1.UserService/ListUsers',
+            aura_dot_users_dot_v1_dot_user__service__pb2.ListUsersRequest.SerializeToString,
+            aura_dot_users_dot_v1_dot_user__service__pb2.ListUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aura.users.v1.UserService/UpdateUser',
+            aura_dot_users_dot_v1_dot_user__service__pb2.UpdateUserRequest.SerializeToString,
+            aura_dot_users_dot_v1_dot_user__pb2.User.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeactivateUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aura.users.v1.UserService/DeactivateUser',
+            aura_dot_users_dot_v1_dot_user__service__pb2.DeactivateUserRequest.SerializeToString,
+            aura_dot_users_dot_v1_dot_user__pb2.User.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReactivateUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aura.users.v1.UserService/ReactivateUser',
+            aura_dot_users_dot_v1_dot_user__service__pb2.ReactivateUserRequest.SerializeToString,
+            aura_dot_users_dot_v1_dot_user__pb2.User.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GrantRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aura.users.v1.UserService/GrantRole',
+            aura_dot_users_dot_v1_dot_user__service__pb2.GrantRoleRequest.SerializeToString,
+            aura_dot_users_dot_v1_dot_user__pb2.User.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aura.users.v1.UserService/RevokeRole',
+            aura_dot_users_dot_v1_dot_user__service__pb2.RevokeRoleRequest.SerializeToString,
             aura_dot_users_dot_v1_dot_user__pb2.User.FromString,
             options,
             channel_credentials,

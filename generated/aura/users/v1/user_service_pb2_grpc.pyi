@@ -45,6 +45,41 @@ class UserServiceStub:
 
     Errors: NOT_FOUND with USER_NOT_FOUND, also where the caller may not see the user.
     """
+    ListUsers: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]
+    """Lists users, page by page. Called by support and admins.
+
+    Errors: INVALID_ARGUMENT with PAGE_TOKEN_INVALID.
+    """
+    UpdateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_pb2.User]
+    """Changes what a user says of themselves: e-mail address, name, telephone number, time zone and locale. Called by the
+    user and by admins.
+
+    Errors: NOT_FOUND with USER_NOT_FOUND; ABORTED with ETAG_MISMATCH; INVALID_ARGUMENT with UPDATE_MASK_INVALID,
+    EMAIL_INVALID, PHONE_NUMBER_INVALID or TIME_ZONE_UNKNOWN; ALREADY_EXISTS with EMAIL_TAKEN or REQUEST_ID_REUSED.
+    """
+    DeactivateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.DeactivateUserRequest, _user_pb2.User]
+    """Takes an account out of use: its user can neither act nor be booked. Called by admins.
+
+    Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with USER_STATE_UNCHANGED; ABORTED with ETAG_MISMATCH;
+    ALREADY_EXISTS with REQUEST_ID_REUSED.
+    """
+    ReactivateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ReactivateUserRequest, _user_pb2.User]
+    """Puts an account back into use. Called by admins.
+
+    Errors: as DeactivateUser.
+    """
+    GrantRole: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GrantRoleRequest, _user_pb2.User]
+    """Gives a user one more role. Called by admins.
+
+    Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with ROLE_HELD; ABORTED with ETAG_MISMATCH;
+    ALREADY_EXISTS with REQUEST_ID_REUSED.
+    """
+    RevokeRole: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.RevokeRoleRequest, _user_pb2.User]
+    """Takes a role from a user. Called by admins.
+
+    Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with ROLE_NOT_HELD or LAST_ROLE; ABORTED with
+    ETAG_MISMATCH; ALREADY_EXISTS with REQUEST_ID_REUSED.
+    """
     BatchGetUsers: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.BatchGetUsersRequest, _user_service_pb2.BatchGetUsersResponse]
     """Returns several users at once, in the order asked for. Called by support and admins, and by modules that work
     with people.
@@ -67,6 +102,41 @@ class UserServiceAsyncStub(UserServiceStub):
     """Returns a user. Called by the user, by support and admins, and by modules that work with people.
 
     Errors: NOT_FOUND with USER_NOT_FOUND, also where the caller may not see the user.
+    """
+    ListUsers: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]  # type: ignore[assignment]
+    """Lists users, page by page. Called by support and admins.
+
+    Errors: INVALID_ARGUMENT with PAGE_TOKEN_INVALID.
+    """
+    UpdateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_pb2.User]  # type: ignore[assignment]
+    """Changes what a user says of themselves: e-mail address, name, telephone number, time zone and locale. Called by the
+    user and by admins.
+
+    Errors: NOT_FOUND with USER_NOT_FOUND; ABORTED with ETAG_MISMATCH; INVALID_ARGUMENT with UPDATE_MASK_INVALID,
+    EMAIL_INVALID, PHONE_NUMBER_INVALID or TIME_ZONE_UNKNOWN; ALREADY_EXISTS with EMAIL_TAKEN or REQUEST_ID_REUSED.
+    """
+    DeactivateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DeactivateUserRequest, _user_pb2.User]  # type: ignore[assignment]
+    """Takes an account out of use: its user can neither act nor be booked. Called by admins.
+
+    Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with USER_STATE_UNCHANGED; ABORTED with ETAG_MISMATCH;
+    ALREADY_EXISTS with REQUEST_ID_REUSED.
+    """
+    ReactivateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ReactivateUserRequest, _user_pb2.User]  # type: ignore[assignment]
+    """Puts an account back into use. Called by admins.
+
+    Errors: as DeactivateUser.
+    """
+    GrantRole: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GrantRoleRequest, _user_pb2.User]  # type: ignore[assignment]
+    """Gives a user one more role. Called by admins.
+
+    Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with ROLE_HELD; ABORTED with ETAG_MISMATCH;
+    ALREADY_EXISTS with REQUEST_ID_REUSED.
+    """
+    RevokeRole: _aio.UnaryUnaryMultiCallable[_user_service_pb2.RevokeRoleRequest, _user_pb2.User]  # type: ignore[assignment]
+    """Takes a role from a user. Called by admins.
+
+    Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with ROLE_NOT_HELD or LAST_ROLE; ABORTED with
+    ETAG_MISMATCH; ALREADY_EXISTS with REQUEST_ID_REUSED.
     """
     BatchGetUsers: _aio.UnaryUnaryMultiCallable[_user_service_pb2.BatchGetUsersRequest, _user_service_pb2.BatchGetUsersResponse]  # type: ignore[assignment]
     """Returns several users at once, in the order asked for. Called by support and admins, and by modules that work
@@ -99,6 +169,77 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns a user. Called by the user, by support and admins, and by modules that work with people.
 
         Errors: NOT_FOUND with USER_NOT_FOUND, also where the caller may not see the user.
+        """
+
+    @_abc_1.abstractmethod
+    def ListUsers(
+        self,
+        request: _user_service_pb2.ListUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.ListUsersResponse, _abc.Awaitable[_user_service_pb2.ListUsersResponse]]:
+        """Lists users, page by page. Called by support and admins.
+
+        Errors: INVALID_ARGUMENT with PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateUser(
+        self,
+        request: _user_service_pb2.UpdateUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.User, _abc.Awaitable[_user_pb2.User]]:
+        """Changes what a user says of themselves: e-mail address, name, telephone number, time zone and locale. Called by the
+        user and by admins.
+
+        Errors: NOT_FOUND with USER_NOT_FOUND; ABORTED with ETAG_MISMATCH; INVALID_ARGUMENT with UPDATE_MASK_INVALID,
+        EMAIL_INVALID, PHONE_NUMBER_INVALID or TIME_ZONE_UNKNOWN; ALREADY_EXISTS with EMAIL_TAKEN or REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def DeactivateUser(
+        self,
+        request: _user_service_pb2.DeactivateUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.User, _abc.Awaitable[_user_pb2.User]]:
+        """Takes an account out of use: its user can neither act nor be booked. Called by admins.
+
+        Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with USER_STATE_UNCHANGED; ABORTED with ETAG_MISMATCH;
+        ALREADY_EXISTS with REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ReactivateUser(
+        self,
+        request: _user_service_pb2.ReactivateUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.User, _abc.Awaitable[_user_pb2.User]]:
+        """Puts an account back into use. Called by admins.
+
+        Errors: as DeactivateUser.
+        """
+
+    @_abc_1.abstractmethod
+    def GrantRole(
+        self,
+        request: _user_service_pb2.GrantRoleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.User, _abc.Awaitable[_user_pb2.User]]:
+        """Gives a user one more role. Called by admins.
+
+        Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with ROLE_HELD; ABORTED with ETAG_MISMATCH;
+        ALREADY_EXISTS with REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeRole(
+        self,
+        request: _user_service_pb2.RevokeRoleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.User, _abc.Awaitable[_user_pb2.User]]:
+        """Takes a role from a user. Called by admins.
+
+        Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with ROLE_NOT_HELD or LAST_ROLE; ABORTED with
+        ETAG_MISMATCH; ALREADY_EXISTS with REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
