@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import URL, make_url
@@ -12,14 +13,14 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from aura.kernel.errors import Aborted, AuraError, Unavailable
+from aura.kernel.errors import Aborted, AuraError, DeadlineExceeded, ResourceExhausted, Unavailable
 from aura.kernel.security.keys import KeyRing
 
-POOL_SIZE = 4
-POOL_OVERFLOW = 2
 CONNECT_SECONDS = 10.0
+HANG_SECONDS = 5.0
 RETRY_AFTER = timedelta(seconds=1)
 SERIALIZATION_FAILURE, DEADLOCK = "40001", "40P01"
+QUERY_CANCELED, LOCK_NOT_AVAILABLE = "57014", "55P03"
 UNAVAILABLE_STATES = ("08", "57P", "53300")
 
 Connect = Callable[[], AbstractAsyncContextManager["AsyncConnection"]]
@@ -52,17 +53,44 @@ def async_url(url: str) -> URL:
     return parsed
 
 
+@dataclass(frozen=True, kw_only=True)
+class DatabaseLimits:
+    """How much a module may ask of the database; times are in seconds.
+
+    Attributes:
+        pool_size: Connections kept open.
+        pool_overflow: Connections opened on top while those are busy.
+        pool_timeout: How long a call waits for a connection.
+        statement_timeout: How long the database works on one statement.
+        lock_timeout: How long a statement waits for what another transaction holds.
+    """
+
+    pool_size: int = 4
+    pool_overflow: int = 2
+    pool_timeout: float = 5.0
+    statement_timeout: float = 15.0
+    lock_timeout: float = 5.0
+
+
 class Database:
     """A module's way to its schema. Nothing connects until it is used."""
 
-    def __init__(self, *, url: URL, module: str, keys: KeyRing) -> None:
+    def __init__(self, *, url: URL, module: str, keys: KeyRing, limits: DatabaseLimits = DatabaseLimits()) -> None:
         self._engine = create_async_engine(
             url.set(username=role_of(module), password=role_password(keys, module)),
-            pool_size=POOL_SIZE,
-            max_overflow=POOL_OVERFLOW,
+            pool_size=limits.pool_size,
+            max_overflow=limits.pool_overflow,
+            pool_timeout=limits.pool_timeout,
             connect_args={
                 "timeout": CONNECT_SECONDS,
-                "server_settings": {"application_name": f"aura/{module}", "jit": "off"},
+                # The server ends slow statements; this is for a server that no longer answers at all.
+                "command_timeout": limits.statement_timeout + HANG_SECONDS,
+                "server_settings": {
+                    "application_name": f"aura/{module}",
+                    "jit": "off",
+                    "statement_timeout": _milliseconds(limits.statement_timeout),
+                    "lock_timeout": _milliseconds(limits.lock_timeout),
+                },
             },
             hide_parameters=True,
         )
@@ -107,6 +135,18 @@ def as_aura_error(error: BaseException) -> AuraError | None:
     """Returns what the caller is told of a database's failure; None if it is no failure of the database's service."""
     if is_transient_conflict(error):
         return Aborted("the call met concurrent changes twice; repeat it", reason="CONCURRENT_CHANGE")
+    if isinstance(error, PoolTimeoutError):
+        return ResourceExhausted(
+            "all connections to the database are busy; try again", reason="DATABASE_BUSY", retry_after=RETRY_AFTER
+        )
+    if sqlstate_of(error) == LOCK_NOT_AVAILABLE:
+        return Aborted(
+            "another change held what this one needs for too long; try again",
+            reason="LOCK_TIMEOUT",
+            retry_after=RETRY_AFTER,
+        )
+    if sqlstate_of(error) == QUERY_CANCELED:
+        return DeadlineExceeded("the database worked on this for too long", reason="STATEMENT_TIMEOUT")
     if _is_unreachable(error):
         return Unavailable(
             "the database does not answer; try again", reason="DATABASE_UNAVAILABLE", retry_after=RETRY_AFTER
@@ -115,8 +155,12 @@ def as_aura_error(error: BaseException) -> AuraError | None:
 
 
 def _is_unreachable(error: BaseException) -> bool:
-    if isinstance(error, (OSError, PoolTimeoutError)) or sqlstate_of(error).startswith(UNAVAILABLE_STATES):
+    if isinstance(error, OSError) or sqlstate_of(error).startswith(UNAVAILABLE_STATES):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     return isinstance(error, (OperationalError, InterfaceError)) and not sqlstate_of(error)
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))

@@ -14,11 +14,15 @@ from sqlalchemy import URL
 from aura.kernel import module_service
 from aura.kernel.container import KernelProvider, module_container
 from aura.kernel.database import Database
+from aura.kernel.database_monitor import LIMITS as MONITOR_LIMITS
+from aura.kernel.database_monitor import DatabaseMonitor
+from aura.kernel.housekeeping import Housekeeping
 from aura.kernel.inprocess import InProcessServer
 from aura.kernel.interceptors.access_log import AccessLog
 from aura.kernel.interceptors.chain import InterceptorChain
 from aura.kernel.interceptors.error_mapping import ErrorMapping
 from aura.kernel.interceptors.identity import Identity
+from aura.kernel.interceptors.load_shedding import LoadShedding
 from aura.kernel.interceptors.request_id import RequestIds
 from aura.kernel.interceptors.validation import Validation
 from aura.kernel.module import ModuleSpec, load_module, validate_services, validate_specs
@@ -77,7 +81,14 @@ class Host:
         self._specs = specs
         self._health = health.HealthServicer()
         chain = InterceptorChain(
-            [RequestIds(), AccessLog(), ErrorMapping(), Identity(), Validation()],
+            [
+                RequestIds(),
+                AccessLog(),
+                ErrorMapping(),
+                Identity(),
+                LoadShedding(limit=settings.maximum_concurrent_calls),
+                Validation(),
+            ],
             except_services=[HEALTH_SERVICE, *REFLECTION_SERVICES],
         )
         self._network = _network_server(chain, settings.maximum_message_bytes)
@@ -88,6 +99,12 @@ class Host:
             for name, spec in specs.items()
         }
         self.address = ""
+        module = next(iter(specs))
+        self._monitor = DatabaseMonitor(
+            database=Database(url=database_url, module=module, keys=keys, limits=MONITOR_LIMITS),
+            on_change=self._report_health,
+        )
+        self._housekeeping = Housekeeping({name: hosted.database for name, hosted in self._modules.items()})
 
     @property
     def services(self) -> list[str]:
@@ -120,12 +137,15 @@ class Host:
         add_reflection([*self.services, HEALTH_SERVICE], self._network)
         await self._in_process.start()
         await self._network.start()
-        for service in ("", *self.services):
-            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        await self._report_health(database_answers=True)
+        self._monitor.start()
+        self._housekeeping.start()
 
     async def stop(self, grace: float) -> None:
         """Reports itself as not serving, lets running calls end for `grace` seconds, cancels the rest, and closes."""
         await self._health.enter_graceful_shutdown()
+        await self._housekeeping.stop()
+        await self._monitor.stop()
         await self._network.stop(grace)
         await self._in_process.stop(grace)
         await self.registry.close()
@@ -133,10 +153,15 @@ class Host:
             await module.container.close()
             await module.database.close()
 
+    async def _report_health(self, database_answers: bool) -> None:  # noqa: FBT001 it is the monitor's callback
+        response = health_pb2.HealthCheckResponse
+        for service in ("", *self.services):
+            await self._health.set(service, response.SERVING if database_answers else response.NOT_SERVING)
+
     def _host(
         self, name: str, spec: ModuleSpec, database_url: URL, keys: KeyRing, overrides: Sequence[Provider]
     ) -> HostedModule:
-        database = Database(url=database_url, module=name, keys=keys)
+        database = Database(url=database_url, module=name, keys=keys, limits=self._settings.database_limits)
         module = load_module(spec)
         kernel = KernelProvider(name=name, database=database, keys=keys, services=self.registry.for_module(name))
         hosted = HostedModule(database=database, container=module_container(module, kernel, overrides))

@@ -6,15 +6,20 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import alembic.command
 import alembic.context
 import structlog
 from alembic import op
 from alembic.config import Config
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
+from alembic.script.revision import RevisionError
+from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Text, column, select, table, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     from aura.kernel.security.keys import KeyRing
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+HEAD, BASE = "head", "base"
 ADVISORY_LOCK = 0x41757261  # "Aura"
 SCRAM_ITERATIONS = 4096
 
@@ -41,6 +47,19 @@ log = structlog.get_logger()
 
 class MigrationError(Exception):
     """Says in one line why the database cannot be used as it is, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One revision to apply, or to take back."""
+
+    module: str
+    revision: str
+    description: str
+    up: bool
+
+
+OnStep = Callable[[Step], None]
 
 
 class Migrator:
@@ -53,20 +72,32 @@ class Migrator:
         self._folder = folder
 
     async def upgrade(self) -> None:
-        """Migrates every module to its newest revision; waits while another process does the same.
+        """Migrates every module to its newest revision."""
+        await self.move_to(HEAD)
+
+    async def move_to(self, revision: str, on_step: OnStep | None = None) -> None:
+        """Migrates every module up or down to a revision, and tells of each step; waits while another process migrates.
 
         Each module is migrated in one transaction: a crash leaves it as it was.
+
+        Raises:
+            MigrationError: A module has no such revision, or the user may not create roles.
         """
-        engine = create_async_engine(self._url, poolclass=NullPool, hide_parameters=True)
-        try:
-            async with engine.connect() as lock:
-                await lock.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
-                await self._close_to_others(engine)
-                for module in self._modules:
-                    async with engine.begin() as connection:
-                        await self._upgrade_module(connection, module)
-        finally:
-            await engine.dispose()
+        async with self._connected() as engine, engine.connect() as lock:
+            await lock.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+            await self._close_to_others(engine)
+            for module in self._modules:
+                async with engine.begin() as connection:
+                    await self._migrate_module(connection, module, self._resolved(module, revision), on_step)
+
+    async def plan(self, revision: str = HEAD) -> list[Step]:
+        """Returns what `move_to` would do, in order."""
+        async with self._connected() as engine, engine.connect() as connection:
+            return [
+                Step(module=module, revision=script.revision, description=script.doc, up=up)
+                for module in self._modules
+                for script, up in self._scripts(module, await applied_revision(connection, module), revision)
+            ]
 
     async def behind(self, connection: AsyncConnection, module: str) -> bool:
         """Returns whether a module's schema is not at the newest revision, as its own role sees it."""
@@ -74,7 +105,7 @@ class Migrator:
 
     def head(self, module: str) -> str | None:
         """Returns the newest revision that the code knows."""
-        return ScriptDirectory.from_config(self._config(module)).get_current_head()
+        return self._directory(module).get_current_head()
 
     async def _close_to_others(self, engine: AsyncEngine) -> None:
         async with engine.begin() as connection:
@@ -94,7 +125,9 @@ class Migrator:
         await _execute(connection, f"ALTER ROLE {role} WITH LOGIN PASSWORD '{verifier}'")
         await _execute(connection, f"GRANT {owner} TO CURRENT_USER WITH SET TRUE, INHERIT FALSE")
 
-    async def _upgrade_module(self, connection: AsyncConnection, module: str) -> None:
+    async def _migrate_module(
+        self, connection: AsyncConnection, module: str, revision: str | None, on_step: OnStep | None
+    ) -> None:
         before = await applied_revision(connection, module)
         await _execute(connection, f"SET LOCAL ROLE {owner_of(module)}")
         await _execute(connection, f"CREATE SCHEMA IF NOT EXISTS {module}")
@@ -105,16 +138,59 @@ class Migrator:
             f"ALTER DEFAULT PRIVILEGES IN SCHEMA {module} "
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {role_of(module)}",
         )
-        await connection.run_sync(self._run_alembic, module)
-        await _execute(connection, f"REVOKE INSERT, UPDATE, DELETE ON {module}.alembic_version FROM {role_of(module)}")
-        if before != self.head(module):
-            log.info("database migrated", module=module, before=before, after=self.head(module))
+        if before != revision:
+            config = self._config(module)
+            config.attributes["on_step"] = on_step
+            await connection.run_sync(self._run_alembic, module, before, revision, config)
+            read_only = f"REVOKE INSERT, UPDATE, DELETE ON {module}.alembic_version FROM {role_of(module)}"
+            await _execute(connection, read_only)
+            log.info("database migrated", module=module, before=before, after=revision)
 
-    def _run_alembic(self, connection: Connection, module: str) -> None:
-        config = self._config(module)
+    def _run_alembic(
+        self, connection: Connection, module: str, before: str | None, revision: str | None, config: Config
+    ) -> None:
         config.attributes["connection"] = connection
         config.attributes["module"] = module
-        alembic.command.upgrade(config, "head")
+        if self._is_downgrade(module, before, revision):
+            alembic.command.downgrade(config, revision or BASE)
+        else:
+            alembic.command.upgrade(config, revision or HEAD)
+
+    def _resolved(self, module: str, revision: str) -> str | None:
+        """Returns the full name of a revision; None for the base, before the first one."""
+        if revision == BASE:
+            return None
+        try:
+            return self._directory(module).get_revision(revision).revision
+        except (CommandError, RevisionError):
+            raise MigrationError(f"module {module} has no revision {revision}; see: aura migrate --plan") from None
+
+    def _scripts(self, module: str, current: str | None, revision: str) -> Iterator[tuple[Script, bool]]:
+        target = self._resolved(module, revision)
+        directory = self._directory(module)
+        if self._is_downgrade(module, current, target):
+            for script in directory.iterate_revisions(current or BASE, target or BASE):
+                yield script, False
+        elif current != target:
+            for script in reversed(list(directory.iterate_revisions(target or BASE, current or BASE))):
+                yield script, True
+
+    def _is_downgrade(self, module: str, current: str | None, target: str | None) -> bool:
+        if current is None or current == target:
+            return False
+        below = self._directory(module).iterate_revisions(current, BASE)
+        return target is None or target in {script.revision for script in below}
+
+    def _directory(self, module: str) -> ScriptDirectory:
+        return ScriptDirectory.from_config(self._config(module))
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncEngine]:
+        engine = create_async_engine(self._url, poolclass=NullPool, hide_parameters=True)
+        try:
+            yield engine
+        finally:
+            await engine.dispose()
 
     def _config(self, module: str) -> Config:
         config = Config()
@@ -134,7 +210,14 @@ async def applied_revision(connection: AsyncConnection, module: str) -> str | No
 def run_migrations() -> None:
     """Runs the revisions of the module that is being migrated; each `env.py` calls this and nothing else."""
     attributes = alembic.context.config.attributes
-    alembic.context.configure(connection=attributes["connection"], version_table_schema=attributes["module"])
+    module, on_step = attributes["module"], attributes["on_step"]
+
+    def report(*, step: Any, **_: Any) -> None:
+        if on_step is not None:
+            script = step.up_revision
+            on_step(Step(module=module, revision=script.revision, description=script.doc, up=step.is_upgrade))
+
+    alembic.context.configure(connection=attributes["connection"], version_table_schema=module, on_version_apply=report)
     with alembic.context.begin_transaction():
         alembic.context.run_migrations()
 

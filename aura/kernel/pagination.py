@@ -52,9 +52,9 @@ class PageTokenInvalid(InvalidArgument):
         )
 
 
-def page_size_of(requested: int) -> int:
-    """Returns how many items a page holds: 50 where nothing was asked for, 1,000 at most (AIP-158)."""
-    return min(requested or DEFAULT_PAGE_SIZE, MAXIMUM_PAGE_SIZE)
+def page_size_of(requested: int, *, default: int = DEFAULT_PAGE_SIZE, maximum: int = MAXIMUM_PAGE_SIZE) -> int:
+    """Returns how many items a page holds: `default` where nothing was asked for, `maximum` at most (AIP-158)."""
+    return min(requested or default, maximum)
 
 
 class PageTokens:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -73,16 +73,17 @@ def run_server(settings: Settings, specs: Mapping[str, ModuleSpec]) -> None:
         asyncio.run(_serve(settings, specs, keys, databases))
 
 
-def migrate(settings: Settings, specs: Mapping[str, ModuleSpec]) -> None:
-    """Brings the database up to date.
+@contextmanager
+def migrator_of(settings: Settings, modules: Sequence[str]) -> Iterator[Migrator]:
+    """Lends a migrator of the database that the settings name.
 
     Raises:
-        Exception: One of EXPECTED_ERRORS if that cannot be done.
+        Exception: One of EXPECTED_ERRORS if the database cannot be used.
     """
     set_up_logging(settings)
     keys = read_secret_key(settings.secret_key_path, create=not settings.in_production)
-    with database_of(settings, keys) as databases:
-        asyncio.run(_migrate(databases, keys, specs))
+    with database_of(settings, keys) as databases, reaching(databases.admin_url):
+        yield Migrator(url=databases.admin_url, keys=keys, modules=modules)
 
 
 def set_up_logging(settings: Settings) -> None:
@@ -168,9 +169,9 @@ async def prepare_database(
         DatabaseUnreachable: The database does not answer.
         MigrationError: In production, a schema is behind.
     """
-    with _reaching(databases.url):
+    with reaching(databases.url):
         migrator = Migrator(url=databases.admin_url, keys=keys, modules=list(specs))
-        behind = [module for module in specs if await _is_behind(module, migrator, keys, databases)]
+        behind = [module for module in specs if await is_behind(module, migrator, keys, databases)]
     if behind and settings.in_production:
         raise MigrationError(
             f"the schema of {', '.join(behind)} is behind this version; run, with the same settings: aura migrate"
@@ -179,7 +180,8 @@ async def prepare_database(
         await _migrate(databases, keys, specs)
 
 
-async def _is_behind(module: str, migrator: Migrator, keys: KeyRing, databases: Databases) -> bool:
+async def is_behind(module: str, migrator: Migrator, keys: KeyRing, databases: Databases) -> bool:
+    """Returns whether a module cannot use its schema as it is, be it for want of a role or of a revision."""
     database = Database(url=databases.url, module=module, keys=keys)
     try:
         async with database.read() as connection:
@@ -193,12 +195,12 @@ async def _is_behind(module: str, migrator: Migrator, keys: KeyRing, databases: 
 
 
 async def _migrate(databases: Databases, keys: KeyRing, specs: Mapping[str, ModuleSpec]) -> None:
-    with _reaching(databases.admin_url):
+    with reaching(databases.admin_url):
         await Migrator(url=databases.admin_url, keys=keys, modules=list(specs)).upgrade()
 
 
 @contextmanager
-def _reaching(url: URL) -> Iterator[None]:
+def reaching(url: URL) -> Iterator[None]:
     """Turns the many ways in which a database cannot be connected to into one line each."""
     where = url.set(username=None, password=None).render_as_string()
     try:

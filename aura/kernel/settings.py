@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from aura.kernel.database import DatabaseLimits
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -54,6 +56,20 @@ class Settings(BaseSettings):
         "auto", description="console for people, json for machines; auto: console in development, else json"
     )
     drain_seconds: float = Field(10.0, ge=0, le=3600, description="time that running calls get at stop, in seconds")
+    database_pool_size: int = Field(4, ge=1, le=100, description="connections to the database that each module keeps")
+    database_pool_overflow: int = Field(2, ge=0, le=100, description="connections that a module opens on top when busy")
+    database_pool_timeout_seconds: float = Field(
+        5.0, gt=0, le=300, description="time that a call waits for a connection; then RESOURCE_EXHAUSTED"
+    )
+    statement_timeout_seconds: float = Field(
+        15.0, gt=0, le=3600, description="time that the database works on a statement; then DEADLINE_EXCEEDED"
+    )
+    lock_timeout_seconds: float = Field(
+        5.0, gt=0, le=3600, description="time that a statement waits for a lock; then ABORTED"
+    )
+    maximum_concurrent_calls: int = Field(
+        256, ge=1, le=100_000, description="calls from outside that are served at a time; more get RESOURCE_EXHAUSTED"
+    )
     maximum_message_bytes: int = Field(
         4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="largest message accepted, in bytes"
     )
@@ -94,6 +110,17 @@ class Settings(BaseSettings):
     def secret_key_path(self) -> Path:
         """The file that holds the secret key."""
         return self.secret_key_file or self.data_dir / "secret.key"
+
+    @property
+    def database_limits(self) -> DatabaseLimits:
+        """How much each module may ask of the database."""
+        return DatabaseLimits(
+            pool_size=self.database_pool_size,
+            pool_overflow=self.database_pool_overflow,
+            pool_timeout=self.database_pool_timeout_seconds,
+            statement_timeout=self.statement_timeout_seconds,
+            lock_timeout=self.lock_timeout_seconds,
+        )
 
     @property
     def in_production(self) -> bool:

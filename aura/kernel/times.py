@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.resources
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.type import date_pb2
+
+from aura.kernel.errors import FieldViolation, InvalidRequest
 
 
 def to_timestamp(time: datetime) -> Timestamp:
@@ -19,6 +22,24 @@ def to_timestamp(time: datetime) -> Timestamp:
 def from_timestamp(timestamp: Timestamp) -> datetime:
     """Returns the time in UTC, cut to the microsecond."""
     return timestamp.ToDatetime(tzinfo=UTC)
+
+
+def from_date(value: date_pb2.Date, *, field: str) -> date:
+    """Returns a calendar day.
+
+    Raises:
+        InvalidRequest: There is no such day; it names the field.
+    """
+    try:
+        return date(value.year, value.month, value.day)
+    except ValueError:
+        description = "must be a day of the calendar, with year, month and day"
+        raise InvalidRequest(FieldViolation(field=field, description=description)) from None
+
+
+def to_date(day: date) -> date_pb2.Date:
+    """Returns a calendar day as the wire has it."""
+    return date_pb2.Date(year=day.year, month=day.month, day=day.day)
 
 
 def is_time_zone(name: str) -> bool:

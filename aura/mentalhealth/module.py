@@ -11,19 +11,27 @@ from aura.kernel.module import ServiceRegistrar
 from aura.kernel.registry import ModuleServices
 from aura.mentalhealth.api.servicers import DisorderServicer, TherapySessionServicer
 from aura.mentalhealth.application.change_therapy_session import ChangeTherapySession
+from aura.mentalhealth.application.interfaces.session_statistics import SessionStatistics
 from aura.mentalhealth.application.interfaces.unit_of_work import UnitOfWork
 from aura.mentalhealth.application.interfaces.user_directory import UserDirectory
+from aura.mentalhealth.application.suggest_times import SuggestTimes
 from aura.mentalhealth.application.use_cases.cancel_therapy_session import CancelTherapySession
 from aura.mentalhealth.application.use_cases.end_therapy_session import EndTherapySession
 from aura.mentalhealth.application.use_cases.get_disorder import GetDisorder
+from aura.mentalhealth.application.use_cases.get_statistics import GetStatistics
 from aura.mentalhealth.application.use_cases.get_therapy_session import GetTherapySession
 from aura.mentalhealth.application.use_cases.list_disorders import ListDisorders
+from aura.mentalhealth.application.use_cases.list_therapy_sessions import ListTherapySessions
+from aura.mentalhealth.application.use_cases.mark_no_show import MarkNoShow
+from aura.mentalhealth.application.use_cases.reschedule_therapy_session import RescheduleTherapySession
 from aura.mentalhealth.application.use_cases.schedule_therapy_session import ScheduleTherapySession
+from aura.mentalhealth.application.use_cases.search_disorders import SearchDisorders
 from aura.mentalhealth.application.use_cases.start_therapy_session import StartTherapySession
 from aura.mentalhealth.domain.repositories.disorder_repository import DisorderRepository
 from aura.mentalhealth.domain.repositories.therapy_session_repository import TherapySessionRepository
 from aura.mentalhealth.infrastructure.external.user_directory import GrpcUserDirectory
 from aura.mentalhealth.infrastructure.repositories.disorder_repository import PostgresDisorderRepository
+from aura.mentalhealth.infrastructure.repositories.session_statistics import PostgresSessionStatistics
 from aura.mentalhealth.infrastructure.repositories.therapy_session_repository import PostgresTherapySessionRepository
 from aura.mentalhealth.infrastructure.unit_of_work import PostgresUnitOfWork
 from generated.aura.users.v1.user_service_pb2_grpc import UserServiceStub
@@ -38,6 +46,11 @@ class InfrastructureProvider(Provider):
     def sessions(self, database: Database) -> TherapySessionRepository:
         """The sessions, each read a transaction of its own."""
         return PostgresTherapySessionRepository(database.read)
+
+    @provide
+    def statistics(self, database: Database) -> SessionStatistics:
+        """The counts of sessions."""
+        return PostgresSessionStatistics(database.read)
 
     @provide
     def disorders(self, database: Database) -> DisorderRepository:
@@ -58,13 +71,19 @@ class ApplicationProvider(Provider):
     scope = Scope.REQUEST
 
     change = provide(ChangeTherapySession)
+    suggest = provide(SuggestTimes)
     schedule = provide(ScheduleTherapySession)
     get = provide(GetTherapySession)
     start = provide(StartTherapySession)
     end = provide(EndTherapySession)
     cancel = provide(CancelTherapySession)
+    reschedule = provide(RescheduleTherapySession)
+    mark_no_show = provide(MarkNoShow)
+    list_sessions = provide(ListTherapySessions)
+    statistics = provide(GetStatistics)
     get_disorder = provide(GetDisorder)
     list_disorders = provide(ListDisorders)
+    search_disorders = provide(SearchDisorders)
     session_servicer = provide(TherapySessionServicer)
     disorder_servicer = provide(DisorderServicer)
 

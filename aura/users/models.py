@@ -10,7 +10,8 @@ from uuid import UUID
 
 import email_validator
 import phonenumbers
-from sqlalchemy import ARRAY, Column, DateTime, Integer, MetaData, Table, Text, Uuid
+from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from aura.kernel.ids import new_id
 from aura.kernel.times import is_time_zone

@@ -9,8 +9,9 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Insert, Update, insert, literal, select, tuple_, update
+from sqlalchemy import Column, ColumnElement, Insert, Text, Update, insert, literal, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.types import TypeEngine
 
 from aura.kernel.database import Connect, violated_constraint
 from aura.kernel.pagination import Position
@@ -182,7 +183,12 @@ def _conditions(query: UserQuery) -> Iterator[ColumnElement[bool]]:
 def _begins_with(key: Column[str], prefix: str) -> ColumnElement[bool]:
     """Compares by range rather than by pattern: an index serves it, and no character is special."""
     begin = search_key(prefix)
-    return key.between(begin, begin + LAST_CHARACTER)
+    return key.between(literal(begin, Text), literal(begin + LAST_CHARACTER, Text))
+
+
+def _type_of(key: Column[Any]) -> TypeEngine[Any]:
+    """Returns a sort key's type; a collation goes with the column, not with what it is compared to."""
+    return Text() if isinstance(key.type, Text) else key.type
 
 
 def _to_user(row: Any) -> User:

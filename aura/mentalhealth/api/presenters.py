@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from aura.kernel.times import from_timestamp, to_timestamp
+from aura.kernel.etags import etag_of
+from aura.kernel.times import from_date, from_timestamp, to_date, to_timestamp
+from aura.mentalhealth.application.interfaces.session_statistics import (
+    SessionCounts,
+    StatisticsPeriod,
+    StatisticsQuery,
+    StatisticsRow,
+)
 from aura.mentalhealth.application.use_cases.schedule_therapy_session import Booking
 from aura.mentalhealth.domain.entities.disorder import Disorder, DisorderKind, canonical_code
+from aura.mentalhealth.domain.entities.disorder_match import DisorderMatch
 from aura.mentalhealth.domain.entities.period import Period
 from aura.mentalhealth.domain.entities.therapy_session import CancellingParty, SessionState, TherapySession, Transition
 from aura.mentalhealth.domain.repositories.disorder_repository import DisorderFilter
+from aura.mentalhealth.domain.repositories.therapy_session_repository import SessionFilter
 from generated.aura.mentalhealth.v1 import (
     disorder_pb2,
     disorder_service_pb2,
@@ -23,8 +33,39 @@ def booking_from_proto(request: therapy_session_service_pb2.ScheduleTherapySessi
     return Booking(
         therapist_id=UUID(request.therapist_id),
         patient_id=UUID(request.patient_id),
-        period=Period(start=from_timestamp(request.start_time), end=from_timestamp(request.end_time)),
+        period=period_from_proto(request),
         time_zone=request.time_zone,
+    )
+
+
+def period_from_proto(
+    request: therapy_session_service_pb2.ScheduleTherapySessionRequest
+    | therapy_session_service_pb2.RescheduleTherapySessionRequest,
+) -> Period:
+    """Returns the time that a request asks for."""
+    return Period(start=from_timestamp(request.start_time), end=from_timestamp(request.end_time))
+
+
+def session_filter_from_proto(request: therapy_session_service_pb2.ListTherapySessionsRequest) -> SessionFilter:
+    """Returns which sessions a request asks for."""
+    return SessionFilter(
+        therapist_id=UUID(request.therapist_id) if request.therapist_id else None,
+        patient_id=UUID(request.patient_id) if request.patient_id else None,
+        states=frozenset(map(_state_from_proto, request.states)),
+        window_start=from_timestamp(request.window_start) if request.HasField("window_start") else None,
+        window_end=from_timestamp(request.window_end) if request.HasField("window_end") else None,
+    )
+
+
+def statistics_query_from_proto(request: therapy_session_service_pb2.GetStatisticsRequest) -> StatisticsQuery:
+    """Returns which sessions a request asks to count."""
+    period = therapy_session_service_pb2.StatisticsPeriod.Name(request.period).removeprefix("STATISTICS_PERIOD_")
+    return StatisticsQuery(
+        start_date=from_date(request.start_date, field="start_date"),
+        end_date=from_date(request.end_date, field="end_date"),
+        time_zone=request.time_zone or "UTC",
+        period=StatisticsPeriod(period) if request.period else StatisticsPeriod.MONTH,
+        therapist_id=UUID(request.therapist_id) if request.therapist_id else None,
     )
 
 
@@ -61,7 +102,22 @@ def session_to_proto(session: TherapySession) -> therapy_session_pb2.TherapySess
         transitions=map(_transition_to_proto, session.transitions),
         create_time=to_timestamp(session.create_time),
         update_time=to_timestamp(session.update_time),
-        etag=f"{session.version}",
+        etag=etag_of(session.version),
+    )
+
+
+def statistics_to_proto(rows: Sequence[StatisticsRow]) -> therapy_session_service_pb2.TherapySessionStatistics:
+    """Returns counts as the contract describes them."""
+    return therapy_session_service_pb2.TherapySessionStatistics(
+        total=_counts_to_proto(SessionCounts.total([row.counts for row in rows])),
+        rows=[
+            therapy_session_service_pb2.TherapySessionStatisticsRow(
+                period_start=to_date(row.period_start),
+                therapist_id=str(row.therapist_id),
+                counts=_counts_to_proto(row.counts),
+            )
+            for row in rows
+        ],
     )
 
 
@@ -69,6 +125,13 @@ def disorder_to_proto(disorder: Disorder) -> disorder_pb2.Disorder:
     """Returns an entry of the catalogue as the contract describes it."""
     values = {name: value for name, value in vars(disorder).items() if name not in {"kind", "position"}}
     return disorder_pb2.Disorder(kind=disorder_pb2.DisorderKind.Value(f"DISORDER_KIND_{disorder.kind}"), **values)
+
+
+def match_to_proto(match: DisorderMatch) -> disorder_service_pb2.DisorderMatch:
+    """Returns an entry that a search found as the contract describes it."""
+    return disorder_service_pb2.DisorderMatch(
+        disorder=disorder_to_proto(match.disorder), matched_text=match.matched_text
+    )
 
 
 def _transition_to_proto(transition: Transition) -> therapy_session_pb2.TherapySessionTransition:
@@ -83,3 +146,16 @@ def _transition_to_proto(transition: Transition) -> therapy_session_pb2.TherapyS
 
 def _state_to_proto(state: SessionState | None) -> therapy_session_pb2.TherapySessionState.ValueType:
     return therapy_session_pb2.TherapySessionState.Value(f"THERAPY_SESSION_STATE_{state or 'UNSPECIFIED'}")
+
+
+def _state_from_proto(value: therapy_session_pb2.TherapySessionState.ValueType) -> SessionState:
+    return SessionState(therapy_session_pb2.TherapySessionState.Name(value).removeprefix("THERAPY_SESSION_STATE_"))
+
+
+def _counts_to_proto(counts: SessionCounts) -> therapy_session_service_pb2.TherapySessionCounts:
+    return therapy_session_service_pb2.TherapySessionCounts(
+        no_show_rate=counts.no_show_rate,
+        booked_minutes=counts.booked_minutes,
+        held_minutes=counts.held_minutes,
+        **{state.lower(): count for state, count in counts.by_state.items()},
+    )

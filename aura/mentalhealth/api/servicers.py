@@ -11,9 +11,18 @@ from aura.mentalhealth.api import presenters
 from aura.mentalhealth.application.use_cases.cancel_therapy_session import CancelTherapySession
 from aura.mentalhealth.application.use_cases.end_therapy_session import EndTherapySession
 from aura.mentalhealth.application.use_cases.get_disorder import GetDisorder
+from aura.mentalhealth.application.use_cases.get_statistics import GetStatistics
 from aura.mentalhealth.application.use_cases.get_therapy_session import GetTherapySession
 from aura.mentalhealth.application.use_cases.list_disorders import ListDisorders
+from aura.mentalhealth.application.use_cases.list_therapy_sessions import ListTherapySessions
+from aura.mentalhealth.application.use_cases.mark_no_show import MarkNoShow
+from aura.mentalhealth.application.use_cases.reschedule_therapy_session import RescheduleTherapySession
 from aura.mentalhealth.application.use_cases.schedule_therapy_session import ScheduleTherapySession
+from aura.mentalhealth.application.use_cases.search_disorders import (
+    DEFAULT_MATCHES,
+    MAXIMUM_MATCHES,
+    SearchDisorders,
+)
 from aura.mentalhealth.application.use_cases.start_therapy_session import StartTherapySession
 from generated.aura.mentalhealth.v1 import disorder_pb2, therapy_session_pb2
 from generated.aura.mentalhealth.v1 import disorder_service_pb2 as disorder_service
@@ -33,12 +42,24 @@ class TherapySessionServicer(TherapySessionServiceServicer):
         start: StartTherapySession,
         end: EndTherapySession,
         cancel: CancelTherapySession,
+        reschedule: RescheduleTherapySession,
+        mark_no_show: MarkNoShow,
+        list_sessions: ListTherapySessions,
+        statistics: GetStatistics,
+        page_tokens: PageTokens,
+        actor: Actor,
     ) -> None:
         self._schedule = schedule
         self._get = get
         self._start = start
         self._end = end
         self._cancel = cancel
+        self._reschedule = reschedule
+        self._mark_no_show = mark_no_show
+        self._list = list_sessions
+        self._statistics = statistics
+        self._page_tokens = page_tokens
+        self._actor = actor.user_id
 
     async def ScheduleTherapySession(
         self, request: session_service.ScheduleTherapySessionRequest, context: Context
@@ -76,15 +97,58 @@ class TherapySessionServicer(TherapySessionServiceServicer):
         session = await self._cancel.execute(UUID(request.session_id), by=by, reason=request.reason)
         return presenters.session_to_proto(session)
 
+    async def RescheduleTherapySession(
+        self, request: session_service.RescheduleTherapySessionRequest, context: Context
+    ) -> therapy_session_pb2.TherapySession:
+        """Moves a session to another time."""
+        period = presenters.period_from_proto(request)
+        session = await self._reschedule.execute(
+            UUID(request.session_id), period=period, reason=request.reason, etag=request.etag
+        )
+        return presenters.session_to_proto(session)
+
+    async def MarkNoShow(
+        self, request: session_service.MarkNoShowRequest, context: Context
+    ) -> therapy_session_pb2.TherapySession:
+        """Records that the patient did not come."""
+        session = await self._mark_no_show.execute(UUID(request.session_id), reason=request.reason)
+        return presenters.session_to_proto(session)
+
+    async def ListTherapySessions(
+        self, request: session_service.ListTherapySessionsRequest, context: Context
+    ) -> session_service.ListTherapySessionsResponse:
+        """Lists sessions by the time at which they begin."""
+        position = self._page_tokens.open(request=request, actor=self._actor)
+        where = presenters.session_filter_from_proto(request)
+        page = await self._list.execute(where, after=position, page_size=page_size_of(request.page_size))
+        return session_service.ListTherapySessionsResponse(
+            sessions=map(presenters.session_to_proto, page.items),
+            next_page_token=self._page_tokens.seal(page.end, request=request, actor=self._actor),
+        )
+
+    async def GetStatistics(
+        self, request: session_service.GetStatisticsRequest, context: Context
+    ) -> session_service.TherapySessionStatistics:
+        """Counts sessions and their minutes."""
+        rows = await self._statistics.execute(presenters.statistics_query_from_proto(request))
+        return presenters.statistics_to_proto(rows)
+
 
 class DisorderServicer(DisorderServiceServicer):
     """Parses, calls, presents."""
 
     def __init__(
-        self, *, get: GetDisorder, list_disorders: ListDisorders, page_tokens: PageTokens, actor: Actor
+        self,
+        *,
+        get: GetDisorder,
+        list_disorders: ListDisorders,
+        search: SearchDisorders,
+        page_tokens: PageTokens,
+        actor: Actor,
     ) -> None:
         self._get = get
         self._list = list_disorders
+        self._search = search
         self._page_tokens = page_tokens
         self._actor = actor.user_id
 
@@ -106,3 +170,11 @@ class DisorderServicer(DisorderServiceServicer):
     ) -> disorder_pb2.Disorder:
         """Returns an entry of the catalogue."""
         return presenters.disorder_to_proto(await self._get.execute(request.code))
+
+    async def SearchDisorders(
+        self, request: disorder_service.SearchDisordersRequest, context: Context
+    ) -> disorder_service.SearchDisordersResponse:
+        """Finds entries of the catalogue by what a person types."""
+        limit = page_size_of(request.page_size, default=DEFAULT_MATCHES, maximum=MAXIMUM_MATCHES)
+        found = await self._search.execute(request.query, billable_only=request.billable_only, limit=limit)
+        return disorder_service.SearchDisordersResponse(matches=map(presenters.match_to_proto, found))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import UUID
 
+from aura.kernel.etags import require_etag
 from aura.mentalhealth.application.interfaces.unit_of_work import UnitOfWork
 from aura.mentalhealth.domain.entities.therapy_session import TherapySession
 from aura.mentalhealth.domain.repositories.therapy_session_repository import TherapySessionRepository
@@ -17,16 +18,20 @@ class ChangeTherapySession:
         self._unit_of_work = unit_of_work
         self._sessions = sessions
 
-    async def apply(self, session_id: UUID, change: Callable[[TherapySession], None]) -> TherapySession:
+    async def apply(
+        self, session_id: UUID, change: Callable[[TherapySession], None], *, etag: str = ""
+    ) -> TherapySession:
         """Returns the session after the change.
 
         Raises:
             SessionNotFound: There is none with this id.
+            EtagMismatch: It is not at the version that a non-empty `etag` names.
         """
         if (known := await self._unit_of_work.replayed()) is not None:
             return await self._sessions.get(known)
         async with self._unit_of_work as work:
             session = await work.sessions.get_for_update(session_id)
+            require_etag(etag, version=session.version)
             change(session)
             await work.sessions.save(session)
             await work.commit(session_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from aura.kernel.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound
@@ -17,12 +18,15 @@ class SessionNotFound(NotFound):
 
 
 class SessionOverlaps(FailedPrecondition):
-    """The therapist or the patient is taken at that time."""
+    """The therapist or the patient is taken at that time; it does not tell which of them, nor by what."""
 
     reason = "SESSION_OVERLAPS"
 
-    def __init__(self) -> None:
-        super().__init__("the therapist or the patient is not free at that time; choose another time")
+    def __init__(self, *, next_free: Sequence[datetime] = ()) -> None:
+        super().__init__(
+            "the therapist or the patient is not free at that time; choose another time",
+            metadata={"next_free_times": " ".join(time.isoformat() for time in next_free)} if next_free else None,
+        )
 
 
 class IllegalTransition(FailedPrecondition):
@@ -58,6 +62,18 @@ class TooEarlyToStart(FailedPrecondition):
     def __init__(self, *, earliest: datetime) -> None:
         super().__init__(
             f"the session can be started from {earliest.isoformat()} on", metadata={"earliest": earliest.isoformat()}
+        )
+
+
+class TooEarlyForNoShow(FailedPrecondition):
+    """The patient may still come."""
+
+    reason = "TOO_EARLY_FOR_NO_SHOW"
+
+    def __init__(self, *, earliest: datetime) -> None:
+        super().__init__(
+            f"the session can be marked as missed from {earliest.isoformat()} on",
+            metadata={"earliest": earliest.isoformat()},
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import ARRAY, Boolean, Column, DateTime, Integer, MetaData, Table, Text, Uuid
-from sqlalchemy.dialects.postgresql import TSTZRANGE
+from sqlalchemy.dialects.postgresql import TSTZRANGE, TSVECTOR
 
 metadata = MetaData(schema="mentalhealth")
 
@@ -64,4 +64,19 @@ disorders = Table(
     Column("code_also", ARRAY(Text), nullable=False),
     Column("notes", ARRAY(Text), nullable=False),
     Column("release", Text, nullable=False),
+)
+
+disorder_terms = Table(
+    "disorder_terms",
+    metadata,
+    Column("term_id", Integer, primary_key=True),
+    Column("code", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("inherited", Boolean, nullable=False),
+    Column("whole", Boolean, nullable=False),
+    Column("preference", Integer, nullable=False),
+    Column("wording", Text, nullable=False),
+    Column("length", Integer, nullable=False),
+    Column("words", TSVECTOR, nullable=False),
 )

@@ -12,6 +12,7 @@ from sqlalchemy import func, select, text
 from aura.kernel.database import Database
 from aura.kernel.idempotency import IdempotentRequest, idempotency_table
 from aura.kernel.security.actor import Actor
+from aura.mentalhealth.application.suggest_times import SuggestTimes
 from aura.mentalhealth.application.use_cases.schedule_therapy_session import Booking, ScheduleTherapySession
 from aura.mentalhealth.domain.entities.participant import Participant
 from aura.mentalhealth.domain.entities.period import Period
@@ -44,6 +45,7 @@ def new_use_case(mentalhealth_database: Database) -> NewUseCase:
         unit_of_work=PostgresUnitOfWork(database=mentalhealth_database, request=request),
         sessions=PostgresTherapySessionRepository(mentalhealth_database.read),
         users=FakeUserDirectory(*THERAPISTS, *PATIENTS),
+        suggest=SuggestTimes(sessions=PostgresTherapySessionRepository(mentalhealth_database.read)),
         clock=FakeClock(NOW),
         actor=Actor(user_id="ada"),
     )

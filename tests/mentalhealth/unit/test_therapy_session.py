@@ -13,10 +13,11 @@ from aura.mentalhealth.domain.entities.therapy_session import (
     SessionState,
     TherapySession,
 )
-from aura.mentalhealth.domain.errors import IllegalTransition, StartInPast, TooEarlyToStart
+from aura.mentalhealth.domain.errors import IllegalTransition, StartInPast, TooEarlyForNoShow, TooEarlyToStart
 
 NOW = datetime(2030, 3, 1, 12, tzinfo=UTC)
 TEN = NOW + timedelta(hours=1)
+LATER = TEN + timedelta(minutes=15)
 
 
 def scheduled(*, start: datetime = TEN, minutes: int = 50) -> TherapySession:
@@ -37,6 +38,8 @@ def in_state(state: SessionState) -> TherapySession:
         session.start(actor="ada", reason="", now=TEN)
     if state is SessionState.COMPLETED:
         session.end(actor="ada", reason="", now=TEN)
+    if state is SessionState.NO_SHOW:
+        session.mark_no_show(actor="ada", reason="", now=TEN + timedelta(minutes=15))
     if state is SessionState.CANCELLED:
         session.cancel(actor="ada", by=CancellingParty.CLINIC, reason="", now=TEN)
     return session
@@ -44,19 +47,20 @@ def in_state(state: SessionState) -> TherapySession:
 
 def become(session: TherapySession, state: SessionState) -> None:
     changes = {
-        SessionState.IN_PROGRESS: lambda: session.start(actor="bob", reason="because", now=TEN),
-        SessionState.COMPLETED: lambda: session.end(actor="bob", reason="because", now=TEN),
+        SessionState.IN_PROGRESS: lambda: session.start(actor="bob", reason="because", now=LATER),
+        SessionState.COMPLETED: lambda: session.end(actor="bob", reason="because", now=LATER),
         SessionState.CANCELLED: lambda: session.cancel(
-            actor="bob", by=CancellingParty.PATIENT, reason="because", now=TEN
+            actor="bob", by=CancellingParty.PATIENT, reason="because", now=LATER
+        ),
+        SessionState.NO_SHOW: lambda: session.mark_no_show(actor="bob", reason="because", now=LATER),
+        SessionState.SCHEDULED: lambda: session.reschedule(
+            period=Period(start=LATER, end=LATER + timedelta(minutes=30)), actor="bob", reason="because", now=LATER
         ),
     }
     changes[state]()
 
 
-REACHABLE = [SessionState.IN_PROGRESS, SessionState.COMPLETED, SessionState.CANCELLED]
-
-
-@pytest.mark.parametrize(("before", "after"), list(itertools.product(SessionState, REACHABLE)))
+@pytest.mark.parametrize(("before", "after"), list(itertools.product(SessionState, SessionState)))
 def test_makes_legal_transitions_only(before: SessionState, after: SessionState):
     session = in_state(before)
     version, history = session.version, list(session.transitions)
@@ -66,7 +70,7 @@ def test_makes_legal_transitions_only(before: SessionState, after: SessionState)
         assert (session.state, session.version) == (after, version + 1)
         change = session.transitions[-1]
         assert (change.from_state, change.to_state) == (before, after)
-        assert (change.actor, change.reason, change.occur_time) == ("bob", "because", TEN)
+        assert (change.actor, change.reason, change.occur_time) == ("bob", "because", LATER)
     else:
         with pytest.raises(IllegalTransition) as refused:
             become(session, after)
@@ -123,3 +127,36 @@ def test_periods_are_half_open(first: tuple[int, int], second: tuple[int, int], 
 
     assert a.overlaps(b) is overlap
     assert b.overlaps(a) is overlap
+
+
+def test_a_move_keeps_the_sessions_identity_and_shows_in_its_history():
+    session = scheduled()
+    identity = (session.session_id, session.therapist_id, session.patient_id, session.create_time)
+
+    session.reschedule(period=Period(start=LATER, end=LATER + timedelta(hours=1)), actor="bob", reason="asked", now=NOW)
+
+    assert (session.session_id, session.therapist_id, session.patient_id, session.create_time) == identity
+    assert session.period.start == LATER
+    assert [(change.from_state, change.to_state, change.reason) for change in session.transitions] == [
+        (None, "SCHEDULED", ""),
+        ("SCHEDULED", "SCHEDULED", "asked"),
+    ]
+
+
+def test_cannot_be_moved_into_the_past():
+    session = scheduled()
+
+    with pytest.raises(StartInPast):
+        session.reschedule(period=Period(start=NOW - timedelta(hours=1), end=TEN), actor="bob", reason="", now=NOW)
+
+    assert (session.period.start, session.version) == (TEN, 1)
+
+
+def test_is_missed_from_fifteen_minutes_after_its_time_on():
+    session = scheduled()
+
+    with pytest.raises(TooEarlyForNoShow) as refused:
+        session.mark_no_show(actor="bob", reason="", now=TEN + timedelta(minutes=14, seconds=59))
+
+    assert refused.value.metadata == {"earliest": (TEN + timedelta(minutes=15)).isoformat()}
+    assert session.state is SessionState.SCHEDULED

@@ -11,10 +11,11 @@ from aura.kernel.security.actor import Actor
 from aura.kernel.times import is_time_zone
 from aura.mentalhealth.application.interfaces.unit_of_work import UnitOfWork
 from aura.mentalhealth.application.interfaces.user_directory import UserDirectory
+from aura.mentalhealth.application.suggest_times import SuggestTimes
 from aura.mentalhealth.domain.entities.participant import Part
 from aura.mentalhealth.domain.entities.period import Period
 from aura.mentalhealth.domain.entities.therapy_session import TherapySession
-from aura.mentalhealth.domain.errors import TimeZoneUnknown
+from aura.mentalhealth.domain.errors import SessionOverlaps, TimeZoneUnknown
 from aura.mentalhealth.domain.repositories.therapy_session_repository import TherapySessionRepository
 from aura.mentalhealth.domain.services.participation import admitted
 
@@ -38,12 +39,14 @@ class ScheduleTherapySession:
         unit_of_work: UnitOfWork,
         sessions: TherapySessionRepository,
         users: UserDirectory,
+        suggest: SuggestTimes,
         clock: Clock,
         actor: Actor,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._sessions = sessions
         self._users = users
+        self._suggest = suggest
         self._clock = clock
         self._actor = actor
 
@@ -59,9 +62,12 @@ class ScheduleTherapySession:
         if (known := await self._unit_of_work.replayed()) is not None:
             return await self._sessions.get(known)
         session = await self._new_session(booking)
-        async with self._unit_of_work as work:
-            await work.sessions.add(session)
-            await work.commit(session.session_id)
+        try:
+            async with self._unit_of_work as work:
+                await work.sessions.add(session)
+                await work.commit(session.session_id)
+        except SessionOverlaps:
+            raise await self._suggest.refusal(session) from None
         return session
 
     async def _new_session(self, booking: Booking) -> TherapySession:

@@ -8,10 +8,12 @@ from enum import StrEnum
 from uuid import UUID
 
 from aura.mentalhealth.domain.entities.period import Period
-from aura.mentalhealth.domain.errors import IllegalTransition, StartInPast, TooEarlyToStart
+from aura.mentalhealth.domain.errors import IllegalTransition, StartInPast, TooEarlyForNoShow, TooEarlyToStart
 
 START_EARLY = timedelta(minutes=15)
 BOOK_LATE = timedelta(minutes=5)
+NO_SHOW_GRACE = timedelta(minutes=15)
+LONGEST = timedelta(hours=8)
 
 
 class SessionState(StrEnum):
@@ -21,6 +23,7 @@ class SessionState(StrEnum):
     IN_PROGRESS = "IN_PROGRESS"
     COMPLETED = "COMPLETED"
     CANCELLED = "CANCELLED"
+    NO_SHOW = "NO_SHOW"
 
 
 class CancellingParty(StrEnum):
@@ -33,8 +36,10 @@ class CancellingParty(StrEnum):
 
 LEGAL_TRANSITIONS = frozenset(
     {
+        (SessionState.SCHEDULED, SessionState.SCHEDULED),
         (SessionState.SCHEDULED, SessionState.IN_PROGRESS),
         (SessionState.SCHEDULED, SessionState.CANCELLED),
+        (SessionState.SCHEDULED, SessionState.NO_SHOW),
         (SessionState.IN_PROGRESS, SessionState.COMPLETED),
     }
 )
@@ -42,7 +47,7 @@ LEGAL_TRANSITIONS = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Transition:
-    """A change of state: never changed, never removed."""
+    """A change of state, or of time if both states are the same: never changed, never removed."""
 
     from_state: SessionState | None
     to_state: SessionState
@@ -86,8 +91,7 @@ class TherapySession:
         Raises:
             StartInPast: The session would begin in the past.
         """
-        if period.start < now - BOOK_LATE:
-            raise StartInPast(start=period.start, now=now)
+        _require_not_past(period, now)
         booked = Transition(from_state=None, to_state=SessionState.SCHEDULED, actor=actor, reason="", occur_time=now)
         return cls(
             session_id=session_id,
@@ -101,6 +105,23 @@ class TherapySession:
             update_time=now,
             transitions=[booked],
         )
+
+    @property
+    def participant_ids(self) -> tuple[UUID, UUID]:
+        """Those whose time the session takes up."""
+        return self.therapist_id, self.patient_id
+
+    def reschedule(self, *, period: Period, actor: str, reason: str, now: datetime) -> None:
+        """Moves the session to another time.
+
+        Raises:
+            IllegalTransition: It is not scheduled.
+            StartInPast: It would begin in the past.
+        """
+        self._require(SessionState.SCHEDULED)
+        _require_not_past(period, now)
+        self._become(SessionState.SCHEDULED, actor=actor, reason=reason, now=now)
+        self.period = period
 
     def start(self, *, actor: str, reason: str, now: datetime) -> None:
         """Starts the session, from fifteen minutes before its time on.
@@ -134,6 +155,19 @@ class TherapySession:
         self._become(SessionState.CANCELLED, actor=actor, reason=reason, now=now)
         self.cancelled_by = by
 
+    def mark_no_show(self, *, actor: str, reason: str, now: datetime) -> None:
+        """Records that the patient did not come, from fifteen minutes after the session's time on.
+
+        Raises:
+            IllegalTransition: It is not scheduled.
+            TooEarlyForNoShow: The patient may still come.
+        """
+        self._require(SessionState.NO_SHOW)
+        earliest = self.period.start + NO_SHOW_GRACE
+        if now < earliest:
+            raise TooEarlyForNoShow(earliest=earliest)
+        self._become(SessionState.NO_SHOW, actor=actor, reason=reason, now=now)
+
     def _require(self, state: SessionState) -> None:
         if (self.state, state) not in LEGAL_TRANSITIONS:
             raise IllegalTransition(state=self.state, requested=state)
@@ -146,3 +180,8 @@ class TherapySession:
         self.state = state
         self.update_time = now
         self.version += 1
+
+
+def _require_not_past(period: Period, now: datetime) -> None:
+    if period.start < now - BOOK_LATE:
+        raise StartInPast(start=period.start, now=now)

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from aura.mentalhealth.domain.entities.therapy_session import TherapySession
+from aura.mentalhealth.domain.entities.period import Period
+from aura.mentalhealth.domain.entities.therapy_session import SessionState, TherapySession
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionFilter:
+    """Which sessions to list; what is not set does not limit. The window keeps sessions that share time with it."""
+
+    therapist_id: UUID | None = None
+    patient_id: UUID | None = None
+    states: frozenset[SessionState] = frozenset()
+    window_start: datetime | None = None
+    window_end: datetime | None = None
 
 
 class TherapySessionRepository(Protocol):
@@ -36,5 +51,21 @@ class TherapySessionRepository(Protocol):
         ...
 
     async def save(self, session: TherapySession) -> None:
-        """Stores the changes made to a session; a cancelled one no longer takes up its participants' time."""
+        """Stores the changes made to a session; a cancelled one no longer takes up its participants' time.
+
+        Raises:
+            SessionOverlaps: One of its participants is taken at its new time.
+        """
+        ...
+
+    async def list(
+        self, where: SessionFilter, *, after: tuple[datetime, UUID] | None, limit: int
+    ) -> Sequence[TherapySession]:
+        """Returns up to `limit` sessions without their history, by start and id, behind `after`."""
+        ...
+
+    async def busy_periods(
+        self, user_ids: Collection[UUID], *, during: Period, except_session: UUID
+    ) -> Sequence[Period]:
+        """Returns the periods in which one of the users is taken by other sessions, as far as they touch `during`."""
         ...

@@ -9,8 +9,10 @@ from sqlalchemy import select
 
 from aura.kernel.database import Connect
 from aura.mentalhealth.domain.entities.disorder import Disorder, DisorderKind
+from aura.mentalhealth.domain.entities.disorder_match import DisorderMatch
 from aura.mentalhealth.domain.errors import DisorderNotFound
 from aura.mentalhealth.domain.repositories.disorder_repository import DisorderFilter
+from aura.mentalhealth.infrastructure.repositories.disorder_search import search_statement
 from aura.mentalhealth.infrastructure.tables import disorders
 
 
@@ -40,10 +42,18 @@ class PostgresDisorderRepository:
         async with self._connect() as connection:
             return [_to_disorder(row) for row in await connection.execute(query)]
 
+    async def search(self, words: Sequence[str], *, billable_only: bool, limit: int) -> Sequence[DisorderMatch]:
+        """Returns up to `limit` entries about which all words are said, best first."""
+        query = search_statement(words, billable_only=billable_only, limit=limit)
+        async with self._connect() as connection:
+            rows = await connection.execute(query)
+            return [DisorderMatch(disorder=_to_disorder(row), matched_text=row.matched_text) for row in rows]
+
 
 def _to_disorder(row: Any) -> Disorder:
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in row._mapping.items()  # noqa: SLF001 public, despite its name
+        if name != "matched_text"
     }
     return Disorder(**{**values, "kind": DisorderKind(row.kind)})

@@ -2,22 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, insert, select, update
-from sqlalchemy.dialects.postgresql import Range
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Uuid,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import TSTZRANGE, Range
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from aura.kernel.database import Connect, violated_constraint
 from aura.mentalhealth.domain.entities.period import Period
-from aura.mentalhealth.domain.entities.therapy_session import CancellingParty, SessionState, TherapySession, Transition
+from aura.mentalhealth.domain.entities.therapy_session import (
+    LONGEST,
+    CancellingParty,
+    SessionState,
+    TherapySession,
+    Transition,
+)
 from aura.mentalhealth.domain.errors import SessionNotFound, SessionOverlaps
+from aura.mentalhealth.domain.repositories.therapy_session_repository import SessionFilter
 from aura.mentalhealth.infrastructure.tables import session_participants, session_transitions, therapy_sessions
 
 NO_OVERLAP = "session_participants_no_overlap"
+_LOCK_CALENDARS = text(
+    "SELECT pg_advisory_xact_lock(hashtextextended(user_id::text, 0)) FROM unnest(:user_ids) AS user_id"
+).bindparams(bindparam("user_ids", type_=ARRAY(Uuid)))
+_CLAIM_TIME = text(
+    "INSERT INTO mentalhealth.session_participants (session_id, user_id, period) "
+    "SELECT :session_id, user_id, :period FROM unnest(:user_ids) AS user_id, "
+    "LATERAL (SELECT pg_advisory_xact_lock(hashtextextended(user_id::text, 0))) AS locked"
+).bindparams(
+    bindparam("session_id", type_=Uuid), bindparam("user_ids", type_=ARRAY(Uuid)), bindparam("period", type_=TSTZRANGE)
+)
 _WITH_HISTORY = (
     select(therapy_sessions, session_transitions)
     .join_from(therapy_sessions, session_transitions, therapy_sessions.c.session_id == session_transitions.c.session_id)
@@ -40,43 +72,86 @@ class PostgresTherapySessionRepository:
 
     async def get(self, session_id: UUID) -> TherapySession:
         """Returns a session with its history; raises `SessionNotFound`."""
-        return await self._find(_WITH_HISTORY.where(therapy_sessions.c.session_id == session_id))
-
-    async def get_for_update(self, session_id: UUID) -> TherapySession:
-        """Returns a session and locks it; raises `SessionNotFound`."""
         query = _WITH_HISTORY.where(therapy_sessions.c.session_id == session_id)
-        return await self._find(query.with_for_update(of=therapy_sessions))
-
-    async def save(self, session: TherapySession) -> None:
-        """Stores the changes made to a session since it was read for update."""
-        async with self._connect() as connection:
-            row = _to_row(session)
-            changed = update(therapy_sessions).where(therapy_sessions.c.session_id == session.session_id)
-            await connection.execute(changed.values(row))
-            stored = session_transitions.c.session_id == session.session_id
-            sequences = await connection.execute(select(session_transitions.c.sequence).where(stored))
-            await _add_transitions(connection, session, stored=len(sequences.all()))
-            if session.state is SessionState.CANCELLED:
-                taken = session_participants.c.session_id == session.session_id
-                await connection.execute(delete(session_participants).where(taken))
-
-    async def _find(self, query: Select[Any]) -> TherapySession:
         async with self._connect() as connection:
             rows = (await connection.execute(query)).all()
         if not rows:
             raise SessionNotFound
-        return _to_session(rows)
+        return _to_session(rows[0], history=rows)
+
+    async def get_for_update(self, session_id: UUID) -> TherapySession:
+        """Returns a session and locks it; raises `SessionNotFound`.
+
+        The history is read behind the lock: a join would show it as it was when the wait for the lock began.
+        """
+        lock = select(therapy_sessions.c.session_id).where(therapy_sessions.c.session_id == session_id)
+        async with self._connect() as connection:
+            await connection.execute(lock.with_for_update())
+        return await self.get(session_id)
+
+    async def save(self, session: TherapySession) -> None:
+        """Stores the changes made to a session since it was read for update; raises `SessionOverlaps`."""
+        async with self._connect() as connection:
+            row = _to_row(session)
+            changed = update(therapy_sessions).where(therapy_sessions.c.session_id == session.session_id)
+            await connection.execute(changed.values(row))
+            await _add_transitions(connection, session, stored=session.version - 1)
+            if session.state is SessionState.CANCELLED:
+                await _release_time(connection, session)
+            elif session.transitions[-1].to_state is SessionState.SCHEDULED:
+                await _lock_calendars(connection, session)
+                await _release_time(connection, session)
+                await _claim_time(connection, session)
+
+    async def list(
+        self, where: SessionFilter, *, after: tuple[datetime, UUID] | None, limit: int
+    ) -> Sequence[TherapySession]:
+        """Returns up to `limit` sessions without their history, by start and id, behind `after`."""
+        order = (therapy_sessions.c.start_time, therapy_sessions.c.session_id)
+        query = select(therapy_sessions).where(*_conditions(where)).order_by(*order).limit(limit)
+        if after is not None:
+            start, session_id = after
+            query = query.where(tuple_(*order) > tuple_(literal(start, order[0].type), literal(session_id)))
+        async with self._connect() as connection:
+            return [_to_session(row, history=()) for row in await connection.execute(query)]
+
+    async def busy_periods(
+        self, user_ids: Collection[UUID], *, during: Period, except_session: UUID
+    ) -> Sequence[Period]:
+        """Returns the periods in which one of the users is taken by other sessions, as far as they touch `during`."""
+        taken = session_participants.c
+        query = select(taken.period).where(
+            or_(*(_range_of(taken.user_id).op("&&")(_range_of(user_id)) for user_id in user_ids)),
+            taken.period.op("&&")(Range(during.start, during.end)),
+            taken.session_id != except_session,
+        )
+        async with self._connect() as connection:
+            rows = (await connection.execute(query)).all()
+        return [Period(start=row.period.lower, end=row.period.upper) for row in rows]
+
+
+async def _lock_calendars(connection: AsyncConnection, session: TherapySession) -> None:
+    """Keeps others from taking up the participants' time until the transaction ends.
+
+    A move gives up one time and claims another: without this, two of them could each wait for what the other holds.
+    """
+    await connection.execute(_LOCK_CALENDARS, {"user_ids": sorted(session.participant_ids)})
+
+
+async def _release_time(connection: AsyncConnection, session: TherapySession) -> None:
+    taken = session_participants.c.session_id == session.session_id
+    await connection.execute(delete(session_participants).where(taken))
 
 
 async def _claim_time(connection: AsyncConnection, session: TherapySession) -> None:
-    """Takes up the participants' time, in one statement and in the order of their ids: so two never wait crosswise."""
-    period = Range(session.period.start, session.period.end)
-    rows = [
-        {"session_id": session.session_id, "user_id": user_id, "period": period}
-        for user_id in sorted((session.therapist_id, session.patient_id))
-    ]
+    """Takes up the participants' time, each behind the lock of their calendar and in the order of their ids."""
+    claim = {
+        "session_id": session.session_id,
+        "user_ids": sorted(session.participant_ids),
+        "period": Range(session.period.start, session.period.end),
+    }
     try:
-        await connection.execute(insert(session_participants).values(rows))
+        await connection.execute(_CLAIM_TIME, claim)
     except IntegrityError as error:
         if violated_constraint(error) == NO_OVERLAP:
             raise SessionOverlaps from error
@@ -109,23 +184,43 @@ def _to_row(session: TherapySession) -> dict[str, Any]:
     }
 
 
-def _to_session(rows: Sequence[Any]) -> TherapySession:
-    first = rows[0]
+def _to_session(row: Any, *, history: Sequence[Any]) -> TherapySession:
     return TherapySession(
-        session_id=first.session_id,
-        therapist_id=first.therapist_id,
-        patient_id=first.patient_id,
-        period=Period(start=first.start_time, end=first.end_time),
-        time_zone=first.time_zone,
-        state=SessionState(first.state),
-        actual_start_time=first.actual_start_time,
-        actual_end_time=first.actual_end_time,
-        cancelled_by=CancellingParty(first.cancelled_by) if first.cancelled_by else None,
-        version=first.version,
-        create_time=first.create_time,
-        update_time=first.update_time,
-        transitions=[_to_transition(row) for row in rows],
+        session_id=row.session_id,
+        therapist_id=row.therapist_id,
+        patient_id=row.patient_id,
+        period=Period(start=row.start_time, end=row.end_time),
+        time_zone=row.time_zone,
+        state=SessionState(row.state),
+        actual_start_time=row.actual_start_time,
+        actual_end_time=row.actual_end_time,
+        cancelled_by=CancellingParty(row.cancelled_by) if row.cancelled_by else None,
+        version=row.version,
+        create_time=row.create_time,
+        update_time=row.update_time,
+        transitions=[_to_transition(entry) for entry in history],
     )
+
+
+def _range_of(user_id: Any) -> Any:
+    """Returns a user id in the form that the exclusion constraint's index holds."""
+    return func.mentalhealth.uuid_range(user_id, user_id, "[]")
+
+
+def _conditions(where: SessionFilter) -> Iterator[ColumnElement[bool]]:
+    """Yields conditions that the indexes on (person, start_time) serve."""
+    session = therapy_sessions.c
+    if where.therapist_id is not None:
+        yield session.therapist_id == where.therapist_id
+    if where.patient_id is not None:
+        yield session.patient_id == where.patient_id
+    if where.states:
+        yield session.state.in_(sorted(where.states))
+    if where.window_start is not None:
+        yield session.end_time > where.window_start
+        yield session.start_time > where.window_start - LONGEST
+    if where.window_end is not None:
+        yield session.start_time < where.window_end
 
 
 def _to_transition(row: Any) -> Transition:

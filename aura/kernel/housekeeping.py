@@ -1,0 +1,47 @@
+"""Removes what need not be kept any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+
+from aura.kernel.database import Database
+from aura.kernel.idempotency import forget_expired, idempotency_table
+
+INTERVAL_SECONDS = 600.0
+
+log = structlog.get_logger()
+
+
+class Housekeeping:
+    """Forgets expired requests of all modules, every ten minutes. Nothing depends on it being on time."""
+
+    def __init__(self, databases: Mapping[str, Database]) -> None:
+        self._databases = databases
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins; the first round is after the first interval."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Ends; a round under way is rolled back."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(INTERVAL_SECONDS)
+            for module, database in self._databases.items():
+                await self.tidy(module, database)
+
+    async def tidy(self, module: str, database: Database) -> None:
+        """Does one module's round; a failure is logged, for the next round makes up for it."""
+        try:
+            async with database.read() as connection:
+                await forget_expired(connection, idempotency_table(module))
+        except Exception as error:  # noqa: BLE001 housekeeping must not end with the database's absence
+            log.warning("housekeeping failed", module=module, cause=type(error).__name__)

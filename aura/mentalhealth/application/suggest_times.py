@@ -1,0 +1,31 @@
+"""What a refused booking is answered with."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from aura.mentalhealth.domain.entities.period import Period
+from aura.mentalhealth.domain.entities.therapy_session import TherapySession
+from aura.mentalhealth.domain.errors import SessionOverlaps
+from aura.mentalhealth.domain.repositories.therapy_session_repository import TherapySessionRepository
+from aura.mentalhealth.domain.services.free_times import next_free_times
+
+SUGGESTIONS = 3
+LOOK_AHEAD = timedelta(days=14)
+
+
+class SuggestTimes:
+    """Finds the next times at which both participants of a session are free."""
+
+    def __init__(self, *, sessions: TherapySessionRepository) -> None:
+        self._sessions = sessions
+
+    async def refusal(self, session: TherapySession) -> SessionOverlaps:
+        """Returns the error that refuses the session's time and suggests later ones."""
+        wanted = session.period
+        during = Period(start=wanted.start, end=wanted.end + LOOK_AHEAD)
+        busy = await self._sessions.busy_periods(
+            session.participant_ids, during=during, except_session=session.session_id
+        )
+        free = next_free_times(wanted, busy, count=SUGGESTIONS)
+        return SessionOverlaps(next_free=[start for start in free if start < during.end and start != wanted.start])

@@ -1,0 +1,27 @@
+"""Lists sessions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from aura.kernel.pagination import Page, Position
+from aura.mentalhealth.domain.entities.therapy_session import TherapySession
+from aura.mentalhealth.domain.repositories.therapy_session_repository import SessionFilter, TherapySessionRepository
+
+
+class ListTherapySessions:
+    """Lists sessions by the time at which they begin, page by page."""
+
+    def __init__(self, *, sessions: TherapySessionRepository) -> None:
+        self._sessions = sessions
+
+    async def execute(self, where: SessionFilter, *, after: Position | None, page_size: int) -> Page[TherapySession]:
+        """Returns the page that begins behind the position `after`; the first one if that is None."""
+        last = (datetime.fromisoformat(after[0]), UUID(after[1])) if after else None
+        found = await self._sessions.list(where, after=last, limit=page_size + 1)
+        return Page.cut(found, size=page_size, key=_position)
+
+
+def _position(session: TherapySession) -> Position:
+    return [session.period.start.isoformat(), str(session.session_id)]

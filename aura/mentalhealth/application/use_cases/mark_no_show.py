@@ -1,0 +1,32 @@
+"""Records that a patient did not come."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from aura.kernel.clock import Clock
+from aura.kernel.security.actor import Actor
+from aura.mentalhealth.application.change_therapy_session import ChangeTherapySession
+from aura.mentalhealth.domain.entities.therapy_session import TherapySession
+
+
+class MarkNoShow:
+    """Marks a scheduled session as missed."""
+
+    def __init__(self, *, change: ChangeTherapySession, clock: Clock, actor: Actor) -> None:
+        self._change = change
+        self._clock = clock
+        self._actor = actor
+
+    async def execute(self, session_id: UUID, *, reason: str) -> TherapySession:
+        """Returns the session, missed.
+
+        Raises:
+            SessionNotFound: There is none with this id.
+            IllegalTransition: It is not scheduled.
+            TooEarlyForNoShow: The patient may still come.
+        """
+        actor, now = self._actor.user_id, self._clock.now()
+        return await self._change.apply(
+            session_id, lambda session: session.mark_no_show(actor=actor, reason=reason, now=now)
+        )
