@@ -17,14 +17,19 @@ LIMITS = DatabaseLimits(pool_size=1, pool_overflow=0, pool_timeout=ANSWER_SECOND
 log = structlog.get_logger()
 
 OnChange = Callable[[bool], Awaitable[None]]
+Revive = Callable[[], None]
 
 
 class DatabaseMonitor:
-    """Asks the database for a sign of life every second, on a connection of its own, and tells when that changes."""
+    """Asks the database for a sign of life every second, on a connection of its own, and tells when that changes.
 
-    def __init__(self, *, database: Database, on_change: OnChange) -> None:
+    While it gives none, `revive` is called, in a thread; it may block.
+    """
+
+    def __init__(self, *, database: Database, on_change: OnChange, revive: Revive) -> None:
         self._database = database
         self._on_change = on_change
+        self._revive = revive
         self._answering = True
         self._task: asyncio.Task[None] | None = None
 
@@ -46,7 +51,15 @@ class DatabaseMonitor:
                 self._answering = answering
                 (log.info if answering else log.error)("database answers again" if answering else "database is away")
                 await self._on_change(answering)
+            if not answering:
+                await self._try_to_revive()
             await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def _try_to_revive(self) -> None:
+        try:
+            await asyncio.to_thread(self._revive)
+        except Exception as error:  # noqa: BLE001 the next second brings another try
+            log.warning("database could not be started again", cause=str(error))
 
     async def _answers(self) -> bool:
         try:

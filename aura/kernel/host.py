@@ -15,7 +15,7 @@ from aura.kernel import module_service
 from aura.kernel.container import KernelProvider, module_container
 from aura.kernel.database import Database
 from aura.kernel.database_monitor import LIMITS as MONITOR_LIMITS
-from aura.kernel.database_monitor import DatabaseMonitor
+from aura.kernel.database_monitor import DatabaseMonitor, Revive
 from aura.kernel.housekeeping import Housekeeping
 from aura.kernel.inprocess import InProcessServer
 from aura.kernel.interceptors.access_log import AccessLog
@@ -75,6 +75,7 @@ class Host:
         database_url: URL,
         keys: KeyRing,
         overrides: Mapping[str, Sequence[Provider]] | None = None,
+        revive_database: Revive = lambda: None,
     ) -> None:
         validate_specs(specs)
         self._settings = settings
@@ -103,6 +104,7 @@ class Host:
         self._monitor = DatabaseMonitor(
             database=Database(url=database_url, module=module, keys=keys, limits=MONITOR_LIMITS),
             on_change=self._report_health,
+            revive=revive_database,
         )
         self._housekeeping = Housekeeping({name: hosted.database for name, hosted in self._modules.items()})
 

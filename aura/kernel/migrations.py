@@ -212,7 +212,7 @@ def run_migrations() -> None:
     attributes = alembic.context.config.attributes
     module, on_step = attributes["module"], attributes["on_step"]
 
-    def report(*, step: Any, **_: Any) -> None:
+    def report(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:  # noqa: ARG001 alembic passes them by name
         if on_step is not None:
             script = step.up_revision
             on_step(Step(module=module, revision=script.revision, description=script.doc, up=step.is_upgrade))

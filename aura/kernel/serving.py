@@ -52,7 +52,12 @@ class Databases:
 
     url: URL
     admin_url: URL
-    embedded: bool
+    embedded: EmbeddedPostgres | None = None
+
+    def revive(self) -> None:
+        """Starts the embedded database again if it has ended; any other is not ours to start."""
+        if self.embedded is not None:
+            self.embedded.revive()
 
     @property
     def description(self) -> str:
@@ -100,19 +105,21 @@ def database_of(settings: Settings, keys: KeyRing) -> Iterator[Databases]:
     if settings.database_url is not None:
         url = async_url(settings.database_url.get_secret_value())
         admin = settings.database_admin_url
-        yield Databases(url=url, admin_url=async_url(admin.get_secret_value()) if admin else url, embedded=False)
+        yield Databases(url=url, admin_url=async_url(admin.get_secret_value()) if admin else url)
         return
     with EmbeddedPostgres(settings.data_dir / "postgres", password=keys.password("embedded-postgres")) as postgres:
         asyncio.run(_create_database(async_url(postgres.url())))
         url = async_url(postgres.url(DATABASE_NAME))
-        yield Databases(url=url, admin_url=url, embedded=True)
+        yield Databases(url=url, admin_url=url, embedded=postgres)
 
 
 async def _serve(settings: Settings, specs: Mapping[str, ModuleSpec], keys: KeyRing, databases: Databases) -> None:
     stopping = StopSignals()
     with stopping.installed():
         await prepare_database(settings, specs, keys, databases)
-        host = Host(settings=settings, specs=specs, database_url=databases.url, keys=keys)
+        host = Host(
+            settings=settings, specs=specs, database_url=databases.url, keys=keys, revive_database=databases.revive
+        )
         try:
             await host.start()
             sys.stderr.write(start_report(host, specs, databases))

@@ -6,8 +6,10 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
+import psutil
 from sqlalchemy import URL
 
 from aura.kernel.database import async_url
@@ -34,6 +36,22 @@ class Cluster:
 
     def stop(self) -> None:
         self._postgres.stop(immediate=True)
+
+    def processes(self) -> list[psutil.Process]:
+        """The processes of PostgreSQL, its main one first."""
+        socket = parse_qs(urlsplit(self.plain_url()).query)["host"][0]
+        main = int((Path(socket) / ".s.PGSQL.5432.lock").read_text().split()[0])
+        return [psutil.Process(main), *psutil.Process(main).children()]
+
+    def kill(self) -> None:
+        """Ends PostgreSQL as a power failure would."""
+        processes = self.processes()
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes)
+
+    def revive(self) -> None:
+        self._postgres.revive()
 
     def url(self, database: str = "postgres") -> URL:
         return async_url(self.plain_url(database))

@@ -82,6 +82,16 @@ class EmbeddedPostgres:
             self._owner.close()
             self._owner = None
 
+    def revive(self) -> None:
+        """Starts it again, at the same URL, if it has ended by itself; does nothing while it runs."""
+        if not (self._postmaster and self._account and self._socket_directory) or self._postmaster.is_running():
+            return
+        self._postmaster.stop(immediate=True)
+        with self._explained():
+            remove_socket_directory(self._socket_directory, self._account)
+            create_socket_directory(self._socket_directory, self._account)
+            self._run(self._account)
+
     def url(self, database: str = "postgres") -> str:
         """The superuser's URL of a database, for asyncpg and SQLAlchemy; changes with every start."""
         if not self._socket_directory:
@@ -103,15 +113,18 @@ class EmbeddedPostgres:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._owner = OwnerLock(self._directory)
         self._account = choose_account(self._directory, self._cluster.path)
-        binaries = binaries_for(self._account)
+        self._open_socket_directory(self._owner, self._account)
+        self._run(self._account)
+
+    def _run(self, account: Account) -> None:
+        binaries = binaries_for(account)
         # A lock of its own for the cluster's processes: it tells whether any of them has survived a killed owner.
         lock = FileLock(self._directory / "postgres.lock")
         try:
             stop_orphans(lock, self._cluster)
             self._cluster.sweep()
-            self._cluster.prepare(self._initialisation(binaries, self._account, lock))
-            self._open_socket_directory(self._owner, self._account)
-            self._postmaster = self._launch(binaries, self._account, lock)
+            self._cluster.prepare(self._initialisation(binaries, account, lock))
+            self._postmaster = self._launch(binaries, account, lock)
         finally:
             lock.close()
         self._wait_until_ready(self._postmaster)

@@ -12,7 +12,7 @@ from aura.mentalhealth.domain.entities.disorder import Disorder, DisorderKind
 from aura.mentalhealth.domain.entities.disorder_match import DisorderMatch
 from aura.mentalhealth.domain.errors import DisorderNotFound
 from aura.mentalhealth.domain.repositories.disorder_repository import DisorderFilter
-from aura.mentalhealth.infrastructure.repositories.disorder_search import search_statement
+from aura.mentalhealth.infrastructure.repositories.disorder_search import SEARCH, parameters
 from aura.mentalhealth.infrastructure.tables import disorders
 
 
@@ -44,9 +44,8 @@ class PostgresDisorderRepository:
 
     async def search(self, words: Sequence[str], *, billable_only: bool, limit: int) -> Sequence[DisorderMatch]:
         """Returns up to `limit` entries about which all words are said, best first."""
-        query = search_statement(words, billable_only=billable_only, limit=limit)
         async with self._connect() as connection:
-            rows = await connection.execute(query)
+            rows = await connection.execute(SEARCH, parameters(words, billable_only=billable_only, limit=limit))
             return [DisorderMatch(disorder=_to_disorder(row), matched_text=row.matched_text) for row in rows]
 
 

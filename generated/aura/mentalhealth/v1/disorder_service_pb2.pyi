@@ -117,7 +117,9 @@ class SearchDisordersRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     BILLABLE_ONLY_FIELD_NUMBER: _builtins.int
     query: _builtins.str
-    """Holds what to look for, as "f33", "anxiety neurosis" or "ptsd": 1 to 200 characters."""
+    """Holds what to look for, as "f33", "anxiety neurosis" or "ptsd": 1 to 200 characters. Without a letter or digit it
+    finds nothing.
+    """
     page_size: _builtins.int
     """Limits the answer: at most this many entries, 20 if zero; more than 100 count as 100."""
     billable_only: _builtins.bool
@@ -170,7 +172,7 @@ class DisorderMatch(_message.Message):
     DISORDER_FIELD_NUMBER: _builtins.int
     MATCHED_TEXT_FIELD_NUMBER: _builtins.int
     matched_text: _builtins.str
-    """Holds the code, title, inclusion term or abbreviation that matched best."""
+    """Holds the code, title, synonym, or abbreviation or its long form that matched best; it may be that of an entry above."""
     @_builtins.property
     def disorder(self) -> _disorder_pb2.Disorder:
         """Holds the entry."""

@@ -76,8 +76,13 @@ class DisorderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SearchDisorders(self, request, context):
-        """Finds entries by code, title, inclusion terms and common abbreviations, best first. Every word is looked for as it
-        is typed: its beginning suffices. Called by everyone who is signed in.
+        """Finds entries by code, title, synonyms (inclusion terms and "Includes") and common abbreviations, best first. Every
+        word has to be found, in any order: its beginning suffices, so that one can search while typing, and so does its
+        stem. Case, accents, hyphens, apostrophes and words as "of" do not matter. An entry is found by what is said of the
+        categories above it, too. Called by everyone who is signed in.
+
+        The order is: the code itself; codes that begin so, as the catalogue has them; a title, synonym or abbreviation that
+        says just this, then entries below it; one that begins so; all words in the title; in one synonym; in more texts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,8 +45,13 @@ class DisorderServiceStub:
     Errors: NOT_FOUND with DISORDER_NOT_FOUND.
     """
     SearchDisorders: _grpc.UnaryUnaryMultiCallable[_disorder_service_pb2.SearchDisordersRequest, _disorder_service_pb2.SearchDisordersResponse]
-    """Finds entries by code, title, inclusion terms and common abbreviations, best first. Every word is looked for as it
-    is typed: its beginning suffices. Called by everyone who is signed in.
+    """Finds entries by code, title, synonyms (inclusion terms and "Includes") and common abbreviations, best first. Every
+    word has to be found, in any order: its beginning suffices, so that one can search while typing, and so does its
+    stem. Case, accents, hyphens, apostrophes and words as "of" do not matter. An entry is found by what is said of the
+    categories above it, too. Called by everyone who is signed in.
+
+    The order is: the code itself; codes that begin so, as the catalogue has them; a title, synonym or abbreviation that
+    says just this, then entries below it; one that begins so; all words in the title; in one synonym; in more texts.
     """
 
 @_typing.type_check_only
@@ -65,8 +70,13 @@ class DisorderServiceAsyncStub(DisorderServiceStub):
     Errors: NOT_FOUND with DISORDER_NOT_FOUND.
     """
     SearchDisorders: _aio.UnaryUnaryMultiCallable[_disorder_service_pb2.SearchDisordersRequest, _disorder_service_pb2.SearchDisordersResponse]  # type: ignore[assignment]
-    """Finds entries by code, title, inclusion terms and common abbreviations, best first. Every word is looked for as it
-    is typed: its beginning suffices. Called by everyone who is signed in.
+    """Finds entries by code, title, synonyms (inclusion terms and "Includes") and common abbreviations, best first. Every
+    word has to be found, in any order: its beginning suffices, so that one can search while typing, and so does its
+    stem. Case, accents, hyphens, apostrophes and words as "of" do not matter. An entry is found by what is said of the
+    categories above it, too. Called by everyone who is signed in.
+
+    The order is: the code itself; codes that begin so, as the catalogue has them; a title, synonym or abbreviation that
+    says just this, then entries below it; one that begins so; all words in the title; in one synonym; in more texts.
     """
 
 class DisorderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -100,8 +110,13 @@ class DisorderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _disorder_service_pb2.SearchDisordersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_disorder_service_pb2.SearchDisordersResponse, _abc.Awaitable[_disorder_service_pb2.SearchDisordersResponse]]:
-        """Finds entries by code, title, inclusion terms and common abbreviations, best first. Every word is looked for as it
-        is typed: its beginning suffices. Called by everyone who is signed in.
+        """Finds entries by code, title, synonyms (inclusion terms and "Includes") and common abbreviations, best first. Every
+        word has to be found, in any order: its beginning suffices, so that one can search while typing, and so does its
+        stem. Case, accents, hyphens, apostrophes and words as "of" do not matter. An entry is found by what is said of the
+        categories above it, too. Called by everyone who is signed in.
+
+        The order is: the code itself; codes that begin so, as the catalogue has them; a title, synonym or abbreviation that
+        says just this, then entries below it; one that begins so; all words in the title; in one synonym; in more texts.
         """
 
 def add_DisorderServiceServicer_to_server(servicer: DisorderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
