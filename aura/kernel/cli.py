@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 
@@ -12,6 +13,7 @@ from aura.kernel.module import ModuleSpec
 from aura.kernel.serving import EXPECTED_ERRORS, migrate, run_server
 from aura.kernel.settings import Settings, read_settings
 
+INTERRUPTED = 128 + signal.SIGINT
 Action = Callable[[Settings, Mapping[str, ModuleSpec]], None]
 
 
@@ -23,6 +25,8 @@ def run(action: Action, specs: Mapping[str, ModuleSpec]) -> None:
         for line in str(error).splitlines():
             sys.stderr.write(f"aura: {line}\n")
         sys.exit(1)
+    except KeyboardInterrupt:  # Ctrl-C before the server serves; from then on it drains
+        sys.exit(INTERRUPTED)
 
 
 def command_line(specs: Mapping[str, ModuleSpec]) -> typer.Typer:

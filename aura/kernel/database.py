@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from aura.kernel.errors import Aborted, AuraError, Unavailable
+from aura.kernel.errors import Aborted, AuraError, InvalidArgument, Unavailable
 from aura.kernel.security.keys import KeyRing
 
 POOL_SIZE = 4
@@ -20,6 +20,7 @@ POOL_OVERFLOW = 2
 CONNECT_SECONDS = 10.0
 RETRY_AFTER = timedelta(seconds=1)
 SERIALIZATION_FAILURE, DEADLOCK = "40001", "40P01"
+CHARACTER_NOT_STORABLE = "22021"
 UNAVAILABLE_STATES = ("08", "57P", "53300")
 
 Connect = Callable[[], AbstractAsyncContextManager["AsyncConnection"]]
@@ -50,6 +51,12 @@ def async_url(url: str) -> URL:
     if "sslmode" in parsed.query:
         parsed = parsed.update_query_dict({"ssl": parsed.query["sslmode"]}).difference_update_query(["sslmode"])
     return parsed
+
+
+def public_part(url: URL) -> str:
+    """Returns where a database is, without who connects, and without options, of which one may be the password."""
+    where = {key: value for key, value in url.query.items() if key in {"host", "port"}}
+    return URL.create("postgresql", host=url.host, port=url.port, database=url.database, query=where).render_as_string()
 
 
 class Database:
@@ -104,7 +111,9 @@ def is_transient_conflict(error: BaseException) -> bool:
 
 
 def as_aura_error(error: BaseException) -> AuraError | None:
-    """Returns what the caller is told of a database's failure; None if it is no failure of the database's service."""
+    """Returns what the caller is told of a database's failure; None if it is neither the service's nor the caller's."""
+    if sqlstate_of(error) == CHARACTER_NOT_STORABLE:
+        return InvalidArgument("a text holds U+0000, which cannot be stored; leave it out", reason="INVALID_REQUEST")
     if is_transient_conflict(error):
         return Aborted("the call met concurrent changes twice; repeat it", reason="CONCURRENT_CHANGE")
     if _is_unreachable(error):

@@ -95,8 +95,8 @@ class Migrator:
         await _execute(connection, f"GRANT {owner} TO CURRENT_USER WITH SET TRUE, INHERIT FALSE")
 
     async def _upgrade_module(self, connection: AsyncConnection, module: str) -> None:
-        before = await applied_revision(connection, module)
         await _execute(connection, f"SET LOCAL ROLE {owner_of(module)}")
+        before = await applied_revision(connection, module)
         await _execute(connection, f"CREATE SCHEMA IF NOT EXISTS {module}")
         await _execute(connection, f"SET LOCAL search_path = {module}")
         await _execute(connection, f"GRANT USAGE ON SCHEMA {module} TO {role_of(module)}")

@@ -200,9 +200,7 @@ def test_shows_its_modules(buf: Buf):
 def test_shows_where_its_modules_run(buf: Buf):
     topology = buf.call(f"{MODULES}/GetTopology")
 
-    assert topology == {
-        "processes": [{"name": "aura", "address": buf.address, "modules": ["mentalhealth", "users"]}]
-    }
+    assert topology == {"processes": [{"name": "aura", "address": buf.address, "modules": ["mentalhealth", "users"]}]}
 
 
 def test_pythons_reflection_client_finds_all_contracts(buf: Buf):

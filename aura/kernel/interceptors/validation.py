@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from aura.kernel.interceptors.call import Call
 
+MAXIMUM_VIOLATIONS = 20  # gRPC's clients refuse more than 8 KiB of trailing metadata
+
 
 class InvalidRequest(InvalidArgument):
     """A request breaks rules of its contract."""
@@ -31,17 +33,28 @@ class Validation(Interceptor):
         self._validator = protovalidate.Validator()
 
     def on_request(self, call: Call, request: Message) -> None:
-        """Raises `InvalidRequest` with every violation."""
+        """Raises `InvalidRequest` with the violations, as many as a client can take."""
         del call
-        violations = self._validator.collect_violations(request)
+        try:
+            violations = self._validator.collect_violations(request)
+        except protovalidate.EvaluationError as error:
+            raise _out_of_range(error, request.DESCRIPTOR) from error
         if violations:
             found = [_to_field_violation(violation.proto, request.DESCRIPTOR) for violation in violations]
             first = found[0]
             raise InvalidRequest(
                 f"{first.field or 'the request'} {first.description}"
                 + (f" (and {len(found) - 1} more)" if len(found) > 1 else ""),
-                violations=found,
+                violations=found[:MAXIMUM_VIOLATIONS],
             )
+
+
+def _out_of_range(error: protovalidate.EvaluationError, descriptor: Any) -> InvalidRequest:
+    """Says that a rule cannot be computed, for a time too far from today is more than CEL's arithmetic holds."""
+    rule = str(error).removeprefix("error evaluating ").partition(":")[0]
+    field, description = _field_named_by(rule, descriptor), "is out of range"
+    violations = [FieldViolation(field=field, description=description, rule=rule)] if field else []
+    return InvalidRequest(f"{field or 'a value in the request'} {description}", violations=violations)
 
 
 def _to_field_violation(violation: protovalidate.ViolationPb, descriptor: Any) -> FieldViolation:
