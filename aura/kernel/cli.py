@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from aura.kernel.module import ModuleSpec
 from aura.kernel.serving import EXPECTED_ERRORS, migrator_of, run_server
 from aura.kernel.settings import read_settings
 
+INTERRUPTED = 128 + signal.SIGINT
+
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
@@ -30,6 +33,8 @@ def plain_errors() -> Iterator[None]:
         for line in str(error).splitlines():
             sys.stderr.write(f"aura: {line}\n")
         sys.exit(1)
+    except KeyboardInterrupt:  # Ctrl-C before the server serves; from then on it drains
+        sys.exit(INTERRUPTED)
 
 
 def serve(specs: Mapping[str, ModuleSpec]) -> None:

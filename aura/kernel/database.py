@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -13,7 +13,15 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from aura.kernel.errors import Aborted, AuraError, DeadlineExceeded, ResourceExhausted, Unavailable
+from aura.kernel.errors import (
+    Aborted,
+    AuraError,
+    DeadlineExceeded,
+    FieldViolation,
+    InvalidRequest,
+    ResourceExhausted,
+    Unavailable,
+)
 from aura.kernel.security.keys import KeyRing
 
 CONNECT_SECONDS = 10.0
@@ -21,6 +29,7 @@ HANG_SECONDS = 5.0
 RETRY_AFTER = timedelta(seconds=1)
 SERIALIZATION_FAILURE, DEADLOCK = "40001", "40P01"
 QUERY_CANCELED, LOCK_NOT_AVAILABLE = "57014", "55P03"
+CHARACTER_NOT_STORABLE = "22021"
 UNAVAILABLE_STATES = ("08", "57P", "53300")
 
 Connect = Callable[[], AbstractAsyncContextManager["AsyncConnection"]]
@@ -70,6 +79,12 @@ class DatabaseLimits:
     pool_timeout: float = 5.0
     statement_timeout: float = 15.0
     lock_timeout: float = 5.0
+
+
+def public_part(url: URL) -> str:
+    """Returns where a database is, without who connects, and without options, of which one may be the password."""
+    where = {key: value for key, value in url.query.items() if key in {"host", "port"}}
+    return URL.create("postgresql", host=url.host, port=url.port, database=url.database, query=where).render_as_string()
 
 
 class Database:
@@ -132,26 +147,37 @@ def is_transient_conflict(error: BaseException) -> bool:
 
 
 def as_aura_error(error: BaseException) -> AuraError | None:
-    """Returns what the caller is told of a database's failure; None if it is no failure of the database's service."""
-    if is_transient_conflict(error):
-        return Aborted("the call met concurrent changes twice; repeat it", reason="CONCURRENT_CHANGE")
+    """Returns what the caller is told of a database's failure; None if it is neither the service's nor the caller's."""
     if isinstance(error, PoolTimeoutError):
         return ResourceExhausted(
             "all connections to the database are busy; try again", reason="DATABASE_BUSY", retry_after=RETRY_AFTER
         )
-    if sqlstate_of(error) == LOCK_NOT_AVAILABLE:
-        return Aborted(
-            "another change held what this one needs for too long; try again",
-            reason="LOCK_TIMEOUT",
-            retry_after=RETRY_AFTER,
-        )
-    if sqlstate_of(error) == QUERY_CANCELED:
-        return DeadlineExceeded("the database worked on this for too long", reason="STATEMENT_TIMEOUT")
+    if (make := _ERROR_BY_STATE.get(sqlstate_of(error))) is not None:
+        return make()
     if _is_unreachable(error):
         return Unavailable(
             "the database does not answer; try again", reason="DATABASE_UNAVAILABLE", retry_after=RETRY_AFTER
         )
     return None
+
+
+def _concurrent_change() -> AuraError:
+    return Aborted("the call met concurrent changes twice; repeat it", reason="CONCURRENT_CHANGE")
+
+
+_ERROR_BY_STATE: Mapping[str, Callable[[], AuraError]] = {
+    SERIALIZATION_FAILURE: _concurrent_change,
+    DEADLOCK: _concurrent_change,
+    CHARACTER_NOT_STORABLE: lambda: InvalidRequest(
+        FieldViolation(field="", description="holds U+0000, which cannot be stored; leave it out")
+    ),
+    LOCK_NOT_AVAILABLE: lambda: Aborted(
+        "another change held what this one needs for too long; try again",
+        reason="LOCK_TIMEOUT",
+        retry_after=RETRY_AFTER,
+    ),
+    QUERY_CANCELED: lambda: DeadlineExceeded("the database worked on this for too long", reason="STATEMENT_TIMEOUT"),
+}
 
 
 def _is_unreachable(error: BaseException) -> bool:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 
+MAXIMUM_VIOLATIONS = 20  # gRPC's clients refuse more than 8 KiB of trailing metadata
+
+
 class Code(IntEnum):
     """The canonical codes of `google.rpc.Code`, which gRPC's status codes share."""
 
@@ -94,7 +97,9 @@ class InvalidRequest(InvalidArgument):
     def __init__(self, *violations: FieldViolation) -> None:
         first, *others = violations
         text = f"{first.field or 'the request'} {first.description}"
-        super().__init__(f"{text} (and {len(others)} more)" if others else text, violations=violations)
+        super().__init__(
+            f"{text} (and {len(others)} more)" if others else text, violations=violations[:MAXIMUM_VIOLATIONS]
+        )
 
 
 class DeadlineExceeded(AuraError):

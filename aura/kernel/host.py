@@ -35,6 +35,7 @@ from aura.kernel.settings import Settings
 
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 PROCESS = "aura"
+HIGHEST_PORT = 65535
 
 
 class AddressInUse(Exception):
@@ -42,7 +43,8 @@ class AddressInUse(Exception):
 
     def __init__(self, *, host: str, port: int) -> None:
         super().__init__(
-            f"{host}:{port} is taken by another program; stop it, or choose another port: AURA_PORT={port + 1}"
+            f"{host}:{port} is taken by another program; stop it, or choose another port: "
+            f"AURA_PORT={port + 1 if port < HIGHEST_PORT else port - 1}"
         )
 
 

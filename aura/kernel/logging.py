@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Literal
 
 import structlog
@@ -47,15 +47,24 @@ def _add_process(process: str) -> Any:
 
 
 def _redact_messages(_: Any, __: str, event: Event) -> Event:
-    for key, value in event.items():
-        if isinstance(value, Message):
-            event[key] = redacted(value)
-    return event
+    return {key: _redacted(value) for key, value in event.items()}
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, Message):
+        return redacted(value)
+    if isinstance(value, Mapping):
+        return {key: _redacted(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_redacted, value))
+    return value
 
 
 def _describe_exception(_: Any, __: str, event: Event) -> Event:
     """Keeps of an exception its class and its frames: its text may hold what a patient wrote."""
     error = event.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()[1]
     if isinstance(error, BaseException):
         event["exception"] = [_describe(cause) for cause in _causes(error)]
     return event

@@ -96,8 +96,17 @@ class Migrator:
             return [
                 Step(module=module, revision=script.revision, description=script.doc, up=up)
                 for module in self._modules
-                for script, up in self._scripts(module, await applied_revision(connection, module), revision)
+                for script, up in self._scripts(module, await self._revision_of(connection, module), revision)
             ]
+
+    async def _revision_of(self, connection: AsyncConnection, module: str) -> str | None:
+        """Returns the revision that a module is at, read as the owner of its schema if there is one."""
+        if not await _role_exists(connection, owner_of(module)):
+            return None
+        await _execute(connection, f"SET ROLE {owner_of(module)}")
+        revision = await applied_revision(connection, module)
+        await _execute(connection, "RESET ROLE")
+        return revision
 
     async def behind(self, connection: AsyncConnection, module: str) -> bool:
         """Returns whether a module's schema is not at the newest revision, as its own role sees it."""
@@ -128,8 +137,8 @@ class Migrator:
     async def _migrate_module(
         self, connection: AsyncConnection, module: str, revision: str | None, on_step: OnStep | None
     ) -> None:
-        before = await applied_revision(connection, module)
         await _execute(connection, f"SET LOCAL ROLE {owner_of(module)}")
+        before = await applied_revision(connection, module)
         await _execute(connection, f"CREATE SCHEMA IF NOT EXISTS {module}")
         await _execute(connection, f"SET LOCAL search_path = {module}")
         await _execute(connection, f"GRANT USAGE ON SCHEMA {module} TO {role_of(module)}")
@@ -245,9 +254,13 @@ def scram_verifier(password: str) -> str:
     return f"SCRAM-SHA-256${SCRAM_ITERATIONS}:{encoded_salt}${encoded_stored}:{encoded_server}"
 
 
-async def _create_role(connection: AsyncConnection, role: str, login: str) -> None:
+async def _role_exists(connection: AsyncConnection, role: str) -> bool:
     known = await connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role})
-    if known.scalar() is None:
+    return known.scalar() is not None
+
+
+async def _create_role(connection: AsyncConnection, role: str, login: str) -> None:
+    if not await _role_exists(connection, role):
         try:
             async with connection.begin_nested():
                 await _execute(connection, f"CREATE ROLE {role} WITH {login} NOINHERIT")

@@ -69,7 +69,7 @@ class PageTokens:
             return ""
         nonce = secrets.token_bytes(NONCE_BYTES)
         sealed = self._cipher.encrypt(nonce, json.dumps(position).encode(), _query(request, actor))
-        return base64.urlsafe_b64encode(nonce + sealed).decode()
+        return _encoded(nonce + sealed)
 
     def open(self, *, request: Message, actor: str) -> Position | None:
         """Returns the position in the request's `page_token`; None if it has none.
@@ -82,11 +82,17 @@ class PageTokens:
             return None
         try:
             data = base64.urlsafe_b64decode(token.encode())
+            if _encoded(data) != token:  # base64 may spell the same bytes in more than one way
+                raise PageTokenInvalid
             opened = self._cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], _query(request, actor))
         except (ValueError, InvalidTag):
             raise PageTokenInvalid from None
         position: Position = json.loads(opened)
         return position
+
+
+def _encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode()
 
 
 def _query(request: Message, actor: str) -> bytes:

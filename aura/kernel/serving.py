@@ -8,14 +8,16 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 
 import asyncpg
 import structlog
 from sqlalchemy import URL, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from aura.kernel.database import Database, async_url, sqlstate_of
+from aura.kernel.database import Database, async_url, public_part, sqlstate_of
 from aura.kernel.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from aura.kernel.host import AddressInUse, Host
 from aura.kernel.logging import configure_logging
@@ -26,6 +28,8 @@ from aura.kernel.settings import Environment, Settings, SettingsError
 
 DATABASE_NAME = "aura"
 INVALID_AUTHORIZATION = "28"
+CONNECTING_STATES = ("08", INVALID_AUTHORIZATION, "3D", "53300", "57P")
+"""Beginnings of the SQLSTATEs that a server gives when it does not let a client in."""
 
 log = structlog.get_logger()
 
@@ -62,7 +66,7 @@ class Databases:
     @property
     def description(self) -> str:
         """The database as an operator may read it, without its password."""
-        where = self.url.set(username=None, password=None).render_as_string()
+        where = public_part(self.url)
         return f"embedded PostgreSQL, {where}" if self.embedded else where
 
 
@@ -209,13 +213,19 @@ async def _migrate(databases: Databases, keys: KeyRing, specs: Mapping[str, Modu
 @contextmanager
 def reaching(url: URL) -> Iterator[None]:
     """Turns the many ways in which a database cannot be connected to into one line each."""
-    where = url.set(username=None, password=None).render_as_string()
+    unknown = ", ".join(set(url.query) - set(signature(asyncpg.connect).parameters))
+    if unknown:
+        raise DatabaseUnreachable(f"AURA_DATABASE_URL has options that are not known here: {unknown}; leave them out")
     try:
         yield
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+    except (OSError, TimeoutError, asyncpg.PostgresError, DBAPIError) as error:
+        state = sqlstate_of(error)
+        if state and not state.startswith(CONNECTING_STATES):  # a fault of ours, not of the connection
+            raise
+        cause = (error.orig.__cause__ or error.orig) if isinstance(error, DBAPIError) and error.orig else error
         raise DatabaseUnreachable(
-            f"cannot use the database at {where}: {str(error) or 'it does not answer'}; see that it runs, and that "
-            "AURA_DATABASE_URL is right"
+            f"cannot use the database at {public_part(url)}: {str(cause) or 'it does not answer'}; see that it runs, "
+            "and that AURA_DATABASE_URL is right"
         ) from error
 
 

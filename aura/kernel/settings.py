@@ -6,15 +6,17 @@ import difflib
 import ipaddress
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from aura.kernel.database import DatabaseLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 PREFIX = "AURA_"
 
@@ -93,6 +95,11 @@ class Settings(BaseSettings):
     def _is_postgres(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql://")
+        if url is not None and not _is_url(url.get_secret_value()):
+            raise ValueError(
+                "must have the form postgresql://user:password@host:5432/aura, with special characters in the "
+                "password written as %XX"
+            )
         return url
 
     @model_validator(mode="after")
@@ -134,10 +141,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: A value is wrong, or a variable's name is no setting's.
     """
-    names = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    names = {f"{PREFIX}{name}".upper(): name for name in Settings.model_fields}
     problems = [_unknown(name, names) for name in environment if name.startswith(PREFIX) and name.upper() not in names]
+    given: dict[str, Any] = {names[name.upper()]: value for name, value in environment.items() if name.upper() in names}
     try:
-        settings = Settings()
+        settings = Settings(**given)
     except ValidationError as error:
         problems += [_describe(problem["loc"], problem["msg"]) for problem in error.errors()]
     if problems:
@@ -145,7 +153,15 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _unknown(name: str, names: set[str]) -> str:
+def _is_url(text: str) -> bool:
+    """Returns whether a URL can be read, and no part of its password would be taken for its host, which is shown."""
+    try:
+        return "@" not in (make_url(text).host or "")
+    except (ArgumentError, ValueError):
+        return False
+
+
+def _unknown(name: str, names: Iterable[str]) -> str:
     alike = difflib.get_close_matches(name, names, n=1)
     return f"{name} is not a setting; {f'did you mean {alike[0]}?' if alike else 'unset it'}"
 

@@ -139,8 +139,6 @@ class _UnaryResponse(_Call):
             except asyncio.CancelledError:
                 self.cancel()
                 raise
-        elif exchange.host.gives_way():
-            yield
         if self._response is _UnaryResponse._NOT_YET:
             self._raise_for_status()
             self._response = self._deserialize(exchange.response)
@@ -197,7 +195,8 @@ class _StreamResponse(_Call):
 
     def __del__(self) -> None:
         """Do not let a handler fill a stream that nobody can read any longer."""
-        self._exchange.cancel(GARBAGE_COLLECTED)
+        if not self.done() and not self._exchange.loop.is_closed():  # and the collector may run in any thread
+            self._exchange.loop.call_soon_threadsafe(self._exchange.cancel, GARBAGE_COLLECTED)
 
 
 class _StreamRequest(_Call):

@@ -89,7 +89,11 @@ class InProcessChannel(grpc.aio.Channel):
         while self._state() is last_observed_state:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._state_waiters.append(waiter)
-            await waiter
+            try:
+                await waiter
+            finally:
+                if waiter in self._state_waiters:
+                    self._state_waiters.remove(waiter)
 
     async def channel_ready(self) -> None:
         """Wait until calls can be made."""
@@ -164,6 +168,7 @@ class InProcessChannel(grpc.aio.Channel):
         if not self._connected:
             self._connect()
         loop = asyncio.get_running_loop()
+        self._server.bind(loop)
         problem = None
         sent: tuple[Metadatum, ...] = ()
         try:

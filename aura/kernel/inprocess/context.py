@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from aura.kernel.inprocess.metadata import MetadataLike
 
 _LOGGER = logging.getLogger(__name__)
-_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+# grpc.aio takes a number up to DATA_LOSS, 15, for a code: UNAUTHENTICATED, 16, becomes UNKNOWN there, and so here
+_CODES: dict[int, grpc.StatusCode] = {
+    code.value[0]: code for code in grpc.StatusCode if code is not grpc.StatusCode.UNAUTHENTICATED
+}
 
 Serializer = Callable[[Any], bytes]
 Deserializer = Callable[[bytes], Any]
@@ -192,7 +195,8 @@ class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
         except (InvalidMetadataError, TypeError):
             self._exchange.send_status(INVALID_METADATA)
         else:
-            self._exchange.send_status(Status(code, self._details if details is None else details, trailing))
+            said = self._details if details is None else details
+            self._exchange.send_status(Status(code, "" if code is grpc.StatusCode.OK else said, trailing))
 
     def run_done_callbacks(self) -> None:
         """Call what `add_done_callback` was given."""

@@ -60,8 +60,10 @@ else:
         def take_first_step(self) -> None:
             try:
                 self._first = self._coroutine.send(None)
-            except BaseException as outcome:  # noqa: BLE001  StopIteration included: the task gets it from send()
-                self._outcome = outcome
+            except StopIteration:
+                self._outcome = StopIteration()  # not the one caught, whose traceback leads back here: a cycle
+            except BaseException as error:  # noqa: BLE001  the task gets it from send()
+                self._outcome = error
 
         def send(self, value: Any, /) -> Any:
             if self._outcome is not None:

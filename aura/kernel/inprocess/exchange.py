@@ -20,8 +20,20 @@ _LOGGER = logging.getLogger(__name__)
 _OVERRUN_SECONDS = 1.0
 _DEEPEST_INLINE_CALL = 16
 
-SERVING: ContextVar[Exchange | None] = ContextVar("inprocess_serving", default=None)
-"""The call that the current code is handling, so that the calls it makes get no more time than it has left."""
+
+class Scope:
+    """What a call passes on to the calls that are made while it is handled."""
+
+    __slots__ = ("deadline", "depth", "ended")
+
+    def __init__(self, deadline: float | None, depth: int) -> None:
+        self.deadline = deadline
+        self.depth = depth
+        self.ended = False
+
+
+SERVING: ContextVar[Scope | None] = ContextVar("inprocess_serving", default=None)
+"""The scope that the current code runs in: the calls it makes get no more time than that of its own call has left."""
 
 
 class Status(NamedTuple):
@@ -45,11 +57,17 @@ class Host(Protocol):
     def is_stopping(self) -> bool:
         """Whether no call is accepted any longer."""
 
+    def bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Refuse calls from any other event loop than the first."""
+
     def accept(self, exchange: Exchange) -> None:
         """Start handling the call, or end it."""
 
+    def release(self, exchange: Exchange) -> None:
+        """Forget a call whose handler has returned."""
+
     def gives_way(self) -> bool:
-        """Return whether, after so many calls that never waited, it is time to let other tasks run."""
+        """Return whether, after so many calls that began at once, it is time to let other tasks run."""
 
     def count_overrun(self, exchange: Exchange) -> None:
         """Take note that a handler ignores that its call is over."""
@@ -75,8 +93,6 @@ class Exchange:
         "_timer",
         "auth_context",
         "deadline",
-        "depth",
-        "handled",
         "host",
         "initial_metadata",
         "locally_cancelled",
@@ -87,6 +103,7 @@ class Exchange:
         "requests",
         "response",
         "responses",
+        "scope",
         "status",
         "status_sent",
     )
@@ -107,7 +124,6 @@ class Exchange:
         self.loop = loop
         self.method = method
         self.metadata = metadata
-        self.deadline = deadline
         self.auth_context = auth_context
         self.peer = peer
         self.requests = Pipe() if request is None else None
@@ -118,15 +134,15 @@ class Exchange:
         """The terminal status as the client sees it."""
         self.status_sent = False
         """Whether the server has said how the call ends; the client may still have messages to read before that."""
-        self.handled = False
-        """Whether the handler has returned."""
         self.locally_cancelled = False
-        self.depth = 0
         parent = SERVING.get()
-        if parent is not None and not parent.handled:
-            self.depth = parent.depth + 1
-            if parent.deadline is not None and (deadline is None or parent.deadline < deadline):
-                self.deadline = parent.deadline
+        if parent is None or parent.ended:
+            self.scope = Scope(deadline, 0)
+        elif deadline is None or (parent.deadline is not None and parent.deadline < deadline):
+            self.scope = Scope(parent.deadline, parent.depth + 1)
+        else:
+            self.scope = Scope(deadline, parent.depth + 1)
+        self.deadline = self.scope.deadline
         self.host = host
         self._request = request
         self._last_status: Status | None = None
@@ -143,10 +159,16 @@ class Exchange:
     def begin_now(self) -> None:
         """Begin before the loop's next turn, because the client waits for the call.
 
-        Not while the client handles an exception, which would become the context of those that the handler raises, and
-        not in calls within calls without end, which would exhaust the stack.
+        Not while the client handles an exception, which would become the context of those that the handler raises; not
+        in calls within calls without end, which would exhaust the stack; and not every time in a row of calls, which
+        might never let other tasks run.
         """
-        if self._beginning is not None and self.depth < _DEEPEST_INLINE_CALL and sys.exception() is None:
+        if (
+            self._beginning is not None
+            and self.scope.depth < _DEEPEST_INLINE_CALL
+            and sys.exception() is None
+            and not self.host.gives_way()
+        ):
             self.begin()
 
     def begin(self) -> None:
@@ -162,7 +184,7 @@ class Exchange:
 
     def handled_by(self, handler: asyncio.Task[None]) -> None:
         """Remember the handler's task, to cancel it with the call; it may have taken its first step, or its last."""
-        if self.handled:
+        if self.scope.ended:
             return
         self._handler = handler
         if self.status is not None:
@@ -273,7 +295,8 @@ class Exchange:
         if self.lost:
             return False
         if self.initial_metadata is None:
-            self.send_initial_metadata(())
+            self.initial_metadata = ()
+            _wake(self._headers_waiters)
         if self.responses is None:
             self.response = message
         else:
@@ -300,10 +323,11 @@ class Exchange:
 
     def handler_returned(self) -> None:
         """Take note that no code of the server runs for this call any longer."""
-        self.handled = True
+        self.scope.ended = True
         self._handler = None
         if self._overrun is not None:
             self._overrun.cancel()
+        self.host.release(self)
 
     def _deliver_status(self) -> None:
         if self._last_status is not None and (self.responses is None or self.responses.drained):

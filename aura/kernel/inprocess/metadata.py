@@ -55,7 +55,7 @@ def on_the_wire(metadata: Iterable[tuple[str, str | bytes]] | None) -> tuple[Met
 def _checked(key: str, value: str | bytes) -> Metadatum:
     if not _is_legal(key):
         raise InvalidMetadataError(f"illegal metadata key {key!r}")
-    if key.endswith("-bin"):
+    if key[-4:] == "-bin":
         if not isinstance(value, bytes):
             raise TypeError(f'Binary metadata key="{key}" expected bytes, got {type(value)}')
         return Metadatum(key, value)

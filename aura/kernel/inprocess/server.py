@@ -139,21 +139,31 @@ class InProcessServer(grpc.aio.Server):
         """Whether `stop` was called."""
         return self._stopping
 
+    def bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve this event loop only; it is that of the first call. Raises RuntimeError in another."""
+        if self._loop is None:
+            self._loop = loop
+        elif loop is not self._loop:
+            raise RuntimeError("An in-process server serves one event loop, that of its first call.")
+
     def accept(self, exchange: Exchange) -> None:
         """Start handling a call."""
         if self._stopping:
             exchange.finish(_STOPPED)
             return
-        if exchange.loop is not self._loop:
-            self._bind_to(exchange.loop)
         self._handlers[exchange] = None
-        handler = start_now(self._serve(exchange), exchange.loop, Context())
+        handling = serve(exchange, self._find_handler, self._interceptors, self._thread_pool)
+        handler = start_now(handling, exchange.loop, Context())
         if exchange in self._handlers:
             self._handlers[exchange] = handler
             exchange.handled_by(handler)
 
+    def release(self, exchange: Exchange) -> None:
+        """Forget a call whose handler has returned."""
+        del self._handlers[exchange]
+
     def gives_way(self) -> bool:
-        """Return whether, after so many calls that never waited, it is time to let other tasks run."""
+        """Return whether, after so many calls that began at once, it is time to let other tasks run."""
         self._burst = (self._burst + 1) % _BURST
         return self._burst == 0
 
@@ -161,12 +171,6 @@ class InProcessServer(grpc.aio.Server):
         """Take note that a handler ignores that its call is over."""
         self.overruns += 1
         _LOGGER.warning("The handler of %s still runs after its call is over", exchange.method)
-
-    async def _serve(self, exchange: Exchange) -> None:
-        try:
-            await serve(exchange, self._find_handler, self._interceptors, self._thread_pool)
-        finally:
-            del self._handlers[exchange]
 
     def _find_handler(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = self._methods.get(details.method)
@@ -176,11 +180,6 @@ class InProcessServer(grpc.aio.Server):
                 if handler is not None:
                     break
         return handler
-
-    def _bind_to(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._loop is not None:
-            raise RuntimeError("An in-process server serves one event loop, that of its first call.")
-        self._loop = loop
 
     async def _wait_for_handlers(self, timeout: float | None) -> None:
         running = [handler for handler in self._handlers.values() if handler is not None]

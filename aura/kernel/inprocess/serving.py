@@ -43,7 +43,7 @@ async def serve(
     thread_pool: Executor | None,
 ) -> None:
     """Handle one call to its end; whatever happens becomes its status."""
-    SERVING.set(exchange)
+    SERVING.set(exchange.scope)
     context = ServicerContext(exchange)
     try:
         details = HandlerCallDetails(exchange.method, exchange.metadata)
@@ -62,12 +62,13 @@ async def serve(
         if context.aborted is not None:
             _LOGGER.error("Abort error of %s unexpectedly suppressed", exchange.method)
     finally:
-        exchange.handler_returned()
         context.run_done_callbacks()
+        exchange.handler_returned()
 
 
 def _fail(exchange: Exchange, context: ServicerContext, error: Exception) -> None:
     if error is context.aborted:
+        error.__traceback__ = None  # it leads back to the context: a cycle
         return
     if exchange.lost and isinstance(error, grpc.aio.InternalError):
         return  # it wrote to a client that was gone
@@ -98,7 +99,7 @@ async def _run(handler: Handler, exchange: Exchange, context: ServicerContext, t
         behaviour = handler.stream_stream if handler.response_streaming else handler.stream_unary
     else:
         behaviour = handler.unary_stream if handler.response_streaming else handler.unary_unary
-    is_asynchronous = inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)
+    is_asynchronous = _is_asynchronous(behaviour)
     request: Any
     if handler.request_streaming:
         request = _Requests(context)
@@ -113,6 +114,13 @@ async def _run(handler: Handler, exchange: Exchange, context: ServicerContext, t
         await _respond_with_stream(behaviour, request, exchange, context, thread_pool)
     else:
         await _respond_with_message(behaviour, request, exchange, context, thread_pool, is_asynchronous=is_asynchronous)
+
+
+def _is_asynchronous(behaviour: Any) -> bool:
+    code = getattr(behaviour, "__code__", None)  # looked at first because inspect takes its time
+    if code is not None and code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+        return True
+    return inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)
 
 
 async def _respond_with_message(

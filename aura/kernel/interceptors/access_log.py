@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import grpc
 import structlog
 
 from aura.kernel.errors import AuraError, Code
@@ -22,7 +23,7 @@ class AccessLog(Interceptor):
 
     def on_end(self, call: Call, error: BaseException | None) -> None:
         """Writes the line."""
-        code = _code(error)
+        code = _code(call, error)
         fields = {
             "method": call.method.path,
             "code": code.name,
@@ -39,7 +40,15 @@ class AccessLog(Interceptor):
         log.debug("request", method=call.method.path, request=call.request)
 
 
-def _code(error: BaseException | None) -> Code:
-    if error is None:
-        return Code.OK
-    return error.code if isinstance(error, AuraError) else Code.CANCELLED
+def _code(call: Call, error: BaseException | None) -> Code:
+    if isinstance(error, AuraError):
+        return error.code
+    if error is None or isinstance(error, grpc.aio.AbortError):
+        return _set_by_hand(call)
+    return Code.CANCELLED
+
+
+def _set_by_hand(call: Call) -> Code:
+    """Returns what a servicer set, or aborted with, by gRPC's own means; OK if it did neither."""
+    code = call.context.code()
+    return Code(code.value[0] if isinstance(code, grpc.StatusCode) else code or Code.OK)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 Handler = Any  # grpc.RpcMethodHandler, whose attributes grpcio leaves untyped
+Serializer = Any  # a callable that takes a message and returns bytes
 
 _HANDLER_MAKERS = {
     (False, False): grpc.unary_unary_rpc_method_handler,
@@ -54,7 +57,10 @@ class Interceptor:
 
 
 class InterceptorChain(grpc.aio.ServerInterceptor):
-    """Applies interceptors to every method except those of the services it is told to leave alone."""
+    """Applies interceptors to every method.
+
+    Of the services it is told to leave alone it only answers for bytes that are no message.
+    """
 
     def __init__(self, interceptors: Sequence[Interceptor], *, except_services: Collection[str] = ()) -> None:
         self._interceptors = tuple(interceptors)
@@ -73,34 +79,37 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         """Returns the method's handler with the chain around it; made once per method."""
         path: str = handler_call_details.method
         handler = await continuation(handler_call_details)
-        if handler is None or path.rpartition("/")[0][1:] in self._except:
+        if handler is None:
             return handler
         known = self._wrapped.get(path)
         if known is None or known[0] is not handler:
-            known = self._wrapped[path] = (handler, self._wrap(path, handler))
+            chain = InterceptorChain(()) if path.rpartition("/")[0][1:] in self._except else self
+            known = self._wrapped[path] = (handler, chain.wrap(path, handler))
         return known[1]
 
-    def _wrap(self, path: str, handler: Handler) -> Handler:
+    def wrap(self, path: str, handler: Handler) -> Handler:
+        """Returns a method's handler with the chain around it."""
         behavior = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         method = Method(
             path=path, request_streaming=handler.request_streaming, response_streaming=handler.response_streaming
         )
+        serialize = handler.response_serializer or bytes
         make = _HANDLER_MAKERS[method.request_streaming, method.response_streaming]
         around = self._around_stream if method.response_streaming else self._around_unary
         return make(
-            around(method, behavior),
+            around(method, behavior, serialize),
             request_deserializer=_tolerant(handler.request_deserializer),
-            response_serializer=handler.response_serializer,
+            response_serializer=_unless_done(serialize),
         )
 
-    def _around_unary(self, method: Method, behavior: Any) -> Any:
+    def _around_unary(self, method: Method, behavior: Any, serialize: Serializer) -> Any:
         async def serve(request: Any, context: Context) -> Any:
             call = Call(method=method, context=context)
             current_call.set(call)
             error: BaseException | None = None
             try:
                 await self._enter(call)
-                return await behavior(self._checked(call, request), context)
+                return serialize(await behavior(self._checked(call, request), context))
             except BaseException as raised:
                 error = self._outcome(call, raised)
                 if not isinstance(error, AuraError):
@@ -111,15 +120,20 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
         return serve
 
-    def _around_stream(self, method: Method, behavior: Any) -> Any:
+    def _around_stream(self, method: Method, behavior: Any, serialize: Serializer) -> Any:
         async def serve(request: Any, context: Context) -> AsyncIterator[Any]:
             call = Call(method=method, context=context)
             current_call.set(call)
             error: BaseException | None = None
             try:
                 await self._enter(call)
-                async for response in behavior(self._checked(call, request), context):
-                    yield response
+                responses = behavior(self._checked(call, request), context)
+                if inspect.isawaitable(responses):  # a handler that writes to the context instead of yielding
+                    await responses
+                else:
+                    async with aclosing(responses):
+                        async for response in responses:
+                            yield serialize(response)
             except BaseException as raised:
                 error = self._outcome(call, raised)
                 if not isinstance(error, AuraError):
@@ -164,8 +178,10 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
 
 async def _abort(call: Call, error: AuraError) -> NoReturn:
-    await call.context.abort_with_status(rpc_status.to_status(to_status(error, call.request_id)))
-    raise AssertionError("abort_with_status raises")
+    status = rpc_status.to_status(to_status(error, call.request_id))
+    set_before = call.context.trailing_metadata() or ()  # which an abort with metadata of its own would replace
+    await call.context.abort(status.code, status.details, (*set_before, *status.trailing_metadata))
+    raise AssertionError("abort raises")
 
 
 def _overriding(interceptors: Sequence[Interceptor], hook: str) -> list[Any]:
@@ -175,6 +191,15 @@ def _overriding(interceptors: Sequence[Interceptor], hook: str) -> list[Any]:
         for interceptor in interceptors
         if getattr(type(interceptor), hook) is not getattr(Interceptor, hook)
     ]
+
+
+def _unless_done(serialize: Serializer) -> Serializer:
+    """Lets bytes through: the chain serializes by itself, so that a failure to do so is mapped as any other."""
+
+    def finish(response: Any) -> bytes:
+        return response if isinstance(response, bytes) else serialize(response)
+
+    return finish
 
 
 _MALFORMED = object()

@@ -25,11 +25,22 @@ class Validation(Interceptor):
         self._validator = protovalidate.Validator()
 
     def on_request(self, call: Call, request: Message) -> None:
-        """Raises `InvalidRequest` with every violation."""
+        """Raises `InvalidRequest` with the violations, as many as a client can take."""
         del call
-        violations = self._validator.collect_violations(request)
+        try:
+            violations = self._validator.collect_violations(request)
+        except protovalidate.EvaluationError as error:
+            raise _out_of_range(error, request.DESCRIPTOR) from error
         if violations:
             raise InvalidRequest(*(_to_field_violation(found.proto, request.DESCRIPTOR) for found in violations))
+
+
+def _out_of_range(error: protovalidate.EvaluationError, descriptor: Any) -> InvalidRequest:
+    """Says that a rule cannot be computed, for a time too far from today is more than CEL's arithmetic holds."""
+    rule = str(error).removeprefix("error evaluating ").partition(":")[0]
+    return InvalidRequest(
+        FieldViolation(field=_field_named_by(rule, descriptor), description="is out of range", rule=rule)
+    )
 
 
 def _to_field_violation(violation: protovalidate.ViolationPb, descriptor: Any) -> FieldViolation:

@@ -41,13 +41,13 @@ def read_secret_key(path: Path, *, create: bool) -> KeyRing:
     Raises:
         SecretKeyError: The file is missing, unreadable, open to others, or too short.
     """
-    if create and not path.exists():
-        _create(path)
     try:
+        if create and not path.exists():
+            _create(path)
         secret, mode = path.read_bytes().strip(), path.stat().st_mode
     except OSError as error:
         raise SecretKeyError(
-            f"cannot read the secret key {path}: {error.strerror}; set AURA_SECRET_KEY_FILE to a file of random bytes, "
+            f"cannot use the secret key {path}: {error.strerror}; set AURA_SECRET_KEY_FILE to a file of random bytes, "
             "made for example by: head -c 32 /dev/urandom | base64"
         ) from None
     if mode & 0o077:

@@ -55,6 +55,18 @@ async def test_abort_takes_a_number_too(harness, kind, code):
     assert (await served.outcome(kind, "Fail")).code is grpc.StatusCode.NOT_FOUND
 
 
+async def test_numbers_that_are_no_codes_become_unknown(harness, kind):
+    """Among them that of UNAUTHENTICATED, which is the last: so grpc.aio has it."""
+
+    async def fail(requests, context, _emit):
+        await context.abort(int((await anext(requests)).value), "x")
+
+    served = await harness.serve({"Fail": scripted(kind, fail)})
+
+    for number in ("-1", "16", "17", "99"):
+        assert (await served.outcome(kind, "Fail", [text(number)])).code is grpc.StatusCode.UNKNOWN
+
+
 async def test_abort_with_status(harness, kind):
     class Status(grpc.Status):
         code = grpc.StatusCode.ABORTED
@@ -86,6 +98,16 @@ async def test_status_without_abort(harness, kind):
     assert (outcome.code, outcome.details) == (grpc.StatusCode.DATA_LOSS, "lost")
     assert outcome.trailing_metadata == {"k": ["v", "w"]}
     assert outcome.responses == (["partial"] if kind.endswith("stream") else [])
+
+
+async def test_ok_has_no_details(harness, kind):
+    async def run(_requests, context, _emit):
+        context.set_code(grpc.StatusCode.OK)
+        context.set_details("all is well")
+
+    served = await harness.serve({"Run": scripted(kind, run)})
+
+    assert (await served.outcome(kind, "Run")).details == ""
 
 
 async def test_an_exception_becomes_unknown(harness, kind, caplog):

@@ -298,25 +298,25 @@ async def test_the_server_may_abort_early(harness):
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-KIBIBYTE = text("x" * 1024)
+CHUNK = text("x" * 16 * 1024)
 
 
 async def test_a_slow_reader_stops_the_writer(harness):
     written = []
 
     async def flood(_request, _context):
-        for number in range(64 * 1024):
+        for number in range(4 * 1024):
             written.append(number)
-            yield KIBIBYTE
+            yield CHUNK
 
     served = await harness.serve({"Flood": handler("unary_stream", flood)})
     call = served.call("unary_stream", "Flood")
     await call.read()
     await _until_it_stands_still(written)
 
-    assert len(written) < 32 * 1024
+    assert len(written) < 2 * 1024
     stood_at = len(written)
-    for _ in range(16 * 1024):
+    for _ in range(1024):
         await call.read()
     await eventually(lambda: len(written) > stood_at)
     call.cancel()
@@ -331,17 +331,17 @@ async def test_a_slow_servicer_stops_the_client(harness):
         return text(str(len([request async for request in requests])))
 
     async def flood():
-        for number in range(32 * 1024):
+        for number in range(2 * 1024):
             written.append(number)
-            yield KIBIBYTE
+            yield CHUNK
 
     served = await harness.serve({"Count": handler("stream_unary", count)})
     call = served.call("stream_unary", "Count", flood())
     await _until_it_stands_still(written)
 
-    assert 0 < len(written) < 16 * 1024
+    assert 0 < len(written) < 1024
     release.set()
-    assert (await call).value == str(32 * 1024)
+    assert (await call).value == str(2 * 1024)
 
 
 async def _until_it_stands_still(written):
@@ -357,7 +357,7 @@ async def test_a_blocked_writer_is_released_by_cancellation(harness):
     async def flood(_request, context):
         try:
             while True:
-                await context.write(KIBIBYTE)
+                await context.write(CHUNK)
         except BaseException as error:
             events.append(type(error))
             raise
@@ -379,7 +379,7 @@ async def test_a_generator_is_cleaned_up_when_the_client_cancels(harness):
     async def flood(_request, _context):
         try:
             while True:
-                yield KIBIBYTE
+                yield CHUNK
                 await asyncio.sleep(0)
         finally:
             events.append("cleaned up")

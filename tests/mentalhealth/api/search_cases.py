@@ -137,7 +137,6 @@ AMONG_FIVE = {
     "stress disorder": "F43.1",
     "severe recurrent depression": "F33.2",
     "moderate alcohol use disorder": "F10.20",
-    "drunk with alcohol": "",
     "opioid withdrawal": "F11.23",
     "asd": "F43.0",
     "bpd": "F31",
@@ -147,4 +146,4 @@ AMONG_FIVE = {
     "fear of": "F40.230",
     "f30": "F30.1",
 }
-"""Loose queries: the entry is among the first five; with none, nothing is found."""
+"""Loose queries: the entry is among the first five."""

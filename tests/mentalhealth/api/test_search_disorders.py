@@ -31,9 +31,7 @@ async def test_finds_exactly_what_was_named_first(platform: Platform):
 async def test_finds_what_was_hinted_at_among_the_first(platform: Platform):
     found = {query: (await codes_of(platform, query))[:5] for query in AMONG_FIVE}
 
-    assert {
-        query: codes for query, codes in found.items() if (AMONG_FIVE[query] or codes) not in (codes, [], *codes)
-    } == {}
+    assert [query for query, codes in found.items() if AMONG_FIVE[query] not in codes] == []
 
 
 @pytest.mark.parametrize("query", ["f33", "F33", "F33.", " f33 "])
@@ -119,11 +117,11 @@ async def test_gives_the_same_answer_each_time(platform: Platform, query: str):
         "anxiety zzz",
         "Angststörung",
         "不安障害",
-        "🧠f",
+        "drunk with alcohol",
     ],
 )
 async def test_finds_nothing_where_there_is_nothing(platform: Platform, query: str):
-    assert (await codes_of(platform, query))[:0] == []
+    assert await codes_of(platform, query) == []
 
 
 @pytest.mark.parametrize(
@@ -157,9 +155,9 @@ async def test_refuses_bad_queries(platform: Platform, fields: dict, path: str):
 @example(query="\u3300" * 200, billable_only=False)
 @example(query="' \\' a:*&", billable_only=True)
 @example(query=" ".join("abcdefghij") * 10, billable_only=False)
-async def test_no_text_makes_it_fail(platform: Platform, query: str, billable_only: bool):
-    try:
+async def test_no_text_makes_it_fail(platform: Platform, query: str, *, billable_only: bool):
+    if 1 <= len(query) <= 200:
         await search(platform, query, billable_only=billable_only)
-    except grpc.aio.AioRpcError as error:
-        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert not 1 <= len(query) <= 200
+    else:
+        failure = await failure_of(platform.disorders.SearchDisorders(pb.SearchDisordersRequest(query=query)))
+        assert failure.code is grpc.StatusCode.INVALID_ARGUMENT

@@ -42,7 +42,7 @@ FUNCTION_WORDS = frozenset(
 
 _APOSTROPHES = re.compile("['\u2018\u2019\u02bc`\u00b4]")
 _INITIALS = re.compile(r"\b((?:[^\W\d_]\.){2,}[^\W\d_]?)")
-_CODE_DOT = re.compile(r"\b([a-z]\d[0-9a-z])\.(?=[0-9a-z])")
+_INSIDE_CODE = re.compile(r"\b([a-z]\d[0-9a-z])(?:\.(?=[0-9a-z])|-(?=[a-z]\d))")
 _WORD = re.compile(r"[^\W_]+")
 _INNER_HYPHENS = re.compile(r"(?<=[^\W\d_])[-\u2010\u2011](?=[^\W\d_])")
 
@@ -51,7 +51,7 @@ def words_of(text: str) -> tuple[str, ...]:
     """Returns the words in their order, folded: no case, accents, apostrophes, punctuation; "F33.1" is "f331"."""
     folded = _fold(_APOSTROPHES.sub("", text))
     folded = _INITIALS.sub(lambda found: found[1].replace(".", ""), folded)
-    return tuple(word[:LONGEST_WORD] for word in _WORD.findall(_CODE_DOT.sub(r"\1", folded)))
+    return tuple(word[:LONGEST_WORD] for word in _WORD.findall(_INSIDE_CODE.sub(r"\1", folded)))
 
 
 def significant(words: tuple[str, ...]) -> tuple[str, ...]:

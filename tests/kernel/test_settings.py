@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aura.kernel.settings import Environment, Settings, SettingsError, read_settings
+
+SECRET = "hunter2"
+URL = f"postgresql://aura:{SECRET}@localhost:5432/aura"
+
+
+def problems_of(**variables: str) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        read_settings(variables)
+    return str(caught.value).splitlines()
+
+
+def test_needs_no_variable():
+    settings = read_settings({"PATH": "/bin", "HOME": "/root"})
+
+    assert settings.environment is Environment.DEVELOPMENT
+    assert (settings.host, settings.port) == ("127.0.0.1", 50051)
+    assert settings.secret_key_path == Path(".aura/secret.key")
+
+
+def test_takes_every_setting_from_the_environment_it_is_given():
+    settings = read_settings(
+        {
+            "AURA_ENVIRONMENT": "production",
+            "AURA_HOST": "::1",
+            "AURA_PORT": "0",
+            "AURA_DATA_DIR": "/data",
+            "AURA_DATABASE_URL": URL,
+            "AURA_DATABASE_ADMIN_URL": "postgres://admin@localhost/aura",
+            "AURA_SECRET_KEY_FILE": "/keys/secret",
+            "AURA_LOG_LEVEL": "debug",
+            "AURA_LOG_FORMAT": "json",
+            "AURA_DRAIN_SECONDS": "0.5",
+            "AURA_MAXIMUM_MESSAGE_BYTES": "2048",
+        }
+    )
+
+    assert settings.in_production
+    assert (settings.host, settings.port, settings.data_dir) == ("::1", 0, Path("/data"))
+    assert settings.database_url
+    assert settings.database_url.get_secret_value() == URL
+    assert settings.database_admin_url
+    assert settings.database_admin_url.get_secret_value() == "postgres://admin@localhost/aura"
+    assert settings.secret_key_path == Path("/keys/secret")
+    assert (settings.log_level, settings.log_format) == ("debug", "json")
+    assert (settings.drain_seconds, settings.maximum_message_bytes) == (0.5, 2048)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("AURA_ENVIRONMENT", "staging", "'development', 'test' or 'production'"),
+        ("AURA_PORT", "many", "integer"),
+        ("AURA_PORT", "65536", "65535"),
+        ("AURA_PORT", "-1", "0"),
+        ("AURA_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+        ("AURA_LOG_FORMAT", "xml", "'auto', 'console' or 'json'"),
+        ("AURA_DRAIN_SECONDS", "soon", "number"),
+        ("AURA_DRAIN_SECONDS", "-1", "0"),
+        ("AURA_DRAIN_SECONDS", "nan", "0"),
+        ("AURA_MAXIMUM_MESSAGE_BYTES", "12", "1024"),
+        ("AURA_MAXIMUM_MESSAGE_BYTES", "100000000", "67108864"),
+        ("AURA_DATABASE_URL", "", "postgresql://"),
+        ("AURA_DATABASE_URL", f"mysql://aura:{SECRET}@localhost/aura", "postgresql://"),
+        ("AURA_DATABASE_URL", f"postgresql://aura:half@{SECRET}@localhost/aura", "written as %XX"),
+        ("AURA_DATABASE_ADMIN_URL", f"mysql://aura:{SECRET}@localhost/aura", "postgresql://"),
+        ("AURA_DATABASE_ADMIN_URL", f"postgresql://a:b@localhost:{SECRET}/aura", "user:password@host"),
+    ],
+)
+def test_a_wrong_value_gives_one_line_that_names_the_variable_and_no_secret(variable: str, value: str, says: str):
+    (problem,) = problems_of(**{variable: value})
+
+    assert problem.startswith(f"{variable}: ")
+    assert says in problem
+    assert SECRET not in problem
+
+
+def test_several_wrong_values_give_a_line_each():
+    problems = problems_of(AURA_PORT="x", AURA_LOG_LEVEL="x", AURA_COLOUR="x")
+
+    assert sorted(line.split()[0].rstrip(":") for line in problems) == ["AURA_COLOUR", "AURA_LOG_LEVEL", "AURA_PORT"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "advice"),
+    [
+        ("AURA_DATABSE_URL", "did you mean AURA_DATABASE_URL?"),
+        ("AURA_LOGLEVEL", "did you mean AURA_LOG_LEVEL?"),
+        ("AURA_SECRET_KEY", "did you mean AURA_SECRET_KEY_FILE?"),
+        ("AURA_QQQQQQQQQQQQQ", "unset it"),
+    ],
+)
+def test_refuses_an_unknown_variable_and_names_the_nearest(variable: str, advice: str):
+    (problem,) = problems_of(**{variable: SECRET})
+
+    assert problem == f"{variable} is not a setting; {advice}"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.com", "localhost.example.com", "", "127.1"])
+def test_refuses_other_hosts_than_the_machine_itself_and_says_why(host: str):
+    (problem,) = problems_of(AURA_HOST=host)
+
+    assert problem.startswith("AURA_HOST: must be a loopback address, as 127.0.0.1 or ::1")
+    assert "calls are not authenticated yet" in problem
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
+def test_takes_the_machines_own_addresses(host: str):
+    assert read_settings({"AURA_HOST": host}).host == host
+
+
+@pytest.mark.parametrize("given", [{}, {"AURA_SECRET_KEY_FILE": "/keys/secret"}])
+def test_production_requires_a_database(given: dict[str, str]):
+    (problem,) = problems_of(AURA_ENVIRONMENT="production", **given)
+
+    assert problem.startswith("AURA_DATABASE_URL is required in production")
+
+
+def test_production_requires_a_secret_key_file():
+    (problem,) = problems_of(AURA_ENVIRONMENT="production", AURA_DATABASE_URL=URL)
+
+    assert problem == "AURA_SECRET_KEY_FILE is required in production"
+
+
+def test_shows_no_secret():
+    settings = read_settings({"AURA_DATABASE_URL": URL, "AURA_DATABASE_ADMIN_URL": URL})
+
+    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+
+    assert SECRET not in shown
+
+
+def test_settings_cannot_be_changed():
+    settings = Settings()
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port = 1
