@@ -126,6 +126,10 @@ class Database:
             finally:
                 connection_held.reset(token)
 
+    async def renew(self) -> None:
+        """Closes the connections that nobody uses; after the database was away, they lead nowhere."""
+        await self._engine.dispose()
+
     async def close(self) -> None:
         """Closes all connections."""
         await self._engine.dispose()

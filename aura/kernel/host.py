@@ -105,7 +105,7 @@ class Host:
         module = next(iter(specs))
         self._monitor = DatabaseMonitor(
             database=Database(url=database_url, module=module, keys=keys, limits=MONITOR_LIMITS),
-            on_change=self._report_health,
+            on_change=self._database_changed,
             revive=revive_database,
         )
         self._housekeeping = Housekeeping({name: hosted.database for name, hosted in self._modules.items()})
@@ -157,7 +157,13 @@ class Host:
             await module.container.close()
             await module.database.close()
 
-    async def _report_health(self, database_answers: bool) -> None:  # noqa: FBT001 it is the monitor's callback
+    async def _database_changed(self, answers: bool) -> None:  # noqa: FBT001 it is the monitor's callback
+        if answers:
+            for module in self._modules.values():
+                await module.database.renew()
+        await self._report_health(database_answers=answers)
+
+    async def _report_health(self, *, database_answers: bool) -> None:
         response = health_pb2.HealthCheckResponse
         for service in ("", *self.services):
             await self._health.set(service, response.SERVING if database_answers else response.NOT_SERVING)

@@ -27,15 +27,29 @@ MODULES = "aura.modules.v1.ModuleService"
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]
 METHODS = {
-    USERS: ["BatchGetUsers", "CreateUser", "GetUser"],
+    USERS: [
+        "BatchGetUsers",
+        "CreateUser",
+        "DeactivateUser",
+        "GetUser",
+        "GrantRole",
+        "ListUsers",
+        "ReactivateUser",
+        "RevokeRole",
+        "UpdateUser",
+    ],
     SESSIONS: [
         "CancelTherapySession",
         "EndTherapySession",
+        "GetStatistics",
         "GetTherapySession",
+        "ListTherapySessions",
+        "MarkNoShow",
+        "RescheduleTherapySession",
         "ScheduleTherapySession",
         "StartTherapySession",
     ],
-    DISORDERS: ["GetDisorder", "ListDisorders"],
+    DISORDERS: ["GetDisorder", "ListDisorders", "SearchDisorders"],
     MODULES: ["GetModule", "GetTopology", "ListModules"],
     HEALTH: ["Check", "List", "Watch"],
     REFLECTION[0]: ["ServerReflectionInfo"],

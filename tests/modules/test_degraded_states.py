@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,16 @@ from tests.support.cluster import Cluster
 from tests.support.failures import Failure, failure_of
 from tests.support.platform import Platform, running_platform
 
+pytestmark = pytest.mark.filterwarnings(  # asyncpg drops a connection whose server dies while it connects
+    "ignore:Exception ignored in. <function Connection.__del__:pytest.PytestUnraisableExceptionWarning"
+)
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @pytest.fixture
 def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
     """A cluster that the test may end."""
-    cluster = Cluster(tmp_path / "postgres")
+    cluster = Cluster(tmp_path / "postgres", durable=True)
     cluster.start()
     yield cluster
     cluster.stop()
@@ -46,6 +49,18 @@ async def becomes(platform: Platform, status: int) -> None:
     async with asyncio.timeout(15):
         while await health_of(platform) != status:  # noqa: ASYNC110 the health service is what is tested
             await asyncio.sleep(0.05)
+
+
+async def patiently(call: Callable[[], Awaitable[Any]]) -> Any:
+    """Repeats a call that gets UNAVAILABLE, as gRPC's retry policy does."""
+    async with asyncio.timeout(15):
+        while True:
+            try:
+                return await call()
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+            await asyncio.sleep(0.1)
 
 
 async def test_a_database_that_goes_away_and_comes_back(frail: Platform, own_cluster: Cluster):
@@ -104,7 +119,7 @@ async def test_nothing_acknowledged_is_lost_when_the_database_is_killed_under_lo
     await asyncio.gather(*load)
     await becomes(frail, SERVING)
 
-    response = await frail.users.BatchGetUsers(pb.BatchGetUsersRequest(user_ids=acknowledged))
+    response = await patiently(lambda: frail.users.BatchGetUsers(pb.BatchGetUsersRequest(user_ids=acknowledged)))
     assert [user.user_id for user in response.users] == acknowledged
     assert set(refused) <= {grpc.StatusCode.UNAVAILABLE}
     assert refused

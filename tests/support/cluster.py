@@ -25,9 +25,9 @@ KEYS = KeyRing(b"the secret of the tests, 32 bytes")
 class Cluster:
     """A running PostgreSQL with a migrated template."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self._postgres = EmbeddedPostgres(
-            folder, password=KEYS.password("embedded-postgres"), durable=False, settings={"max_connections": "300"}
+            folder, password=KEYS.password("embedded-postgres"), durable=durable, settings={"max_connections": "300"}
         )
         self._numbers = itertools.count(1)
 

@@ -24,6 +24,8 @@ FIRST = {
     "borderline personality disorder": "F60.3",
     "panic disorder": "F41.0",
     "somnambulism": "F51.3",
+    "insomnia": "F51.0",
+    "enuresis": "F98.0",
     "agoraphobia with panic disorder": "F40.01",
     # inclusion terms
     "Anxiety neurosis": "F41.1",
@@ -128,7 +130,7 @@ AMONG_FIVE = {
     "phobia": "F40.2",
     "dementia": "F03.90",
     "psychosis": "F29",
-    "insomnia": "F51.01",
+    "sleep disorder": "F51.9",
     "anorexia": "F50.0",
     "bipolar": "F31",
     "autis": "F84.0",

@@ -117,7 +117,7 @@ async def test_gives_the_same_answer_each_time(platform: Platform, query: str):
         "anxiety zzz",
         "Angststörung",
         "不安障害",
-        "drunk with alcohol",
+        "leprosy",
     ],
 )
 async def test_finds_nothing_where_there_is_nothing(platform: Platform, query: str):

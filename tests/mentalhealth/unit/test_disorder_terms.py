@@ -11,7 +11,7 @@ from aura.mentalhealth.domain.services.clinical_abbreviations import ABBREVIATIO
 from aura.mentalhealth.domain.services.disorder_terms import forms_of, terms_of, wordings_of
 from aura.mentalhealth.infrastructure.external.icd_10_cm import read_catalogue
 
-TERMS_OF_REVISION_0004 = "?"
+TERMS_OF_REVISION_0004 = "8a2e7e4377b4645cc46a4fb24f04b703a68b38245ce049e62060e16be106ac87"
 
 
 @pytest.fixture(scope="module")

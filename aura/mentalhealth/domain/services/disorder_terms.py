@@ -16,7 +16,11 @@ from aura.mentalhealth.domain.services.search_words import join_hyphens, singula
 _PARENTHESES = re.compile(r"\([^)]*\)")
 _BRACKETS = re.compile(r"\[[^]]*\]")
 _CLOSING_SYNONYM = re.compile(r"\[([^]]*)\]$")
-_UNSPECIFIED = re.compile(r",?\s*\b(NOS|unspecified( type)?|not otherwise specified|uncomplicated)\b", re.IGNORECASE)
+_UNSPECIFIED = re.compile(
+    r",?\s*\b(NOS|unspecified( type)?|not otherwise specified|uncomplicated"
+    r"|not due to a substance or known physiological condition)\b",
+    re.IGNORECASE,
+)
 _PREFIXED = re.compile(r"\b(post|non|multi|schizo|bi(?=polar))(?=[a-z]{4})", re.IGNORECASE)
 
 MEANINGS = 10
