@@ -13,7 +13,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import aura.kernel
@@ -86,6 +86,7 @@ def test_errors_share_no_metadata():
 
 
 @given(error=errors())
+@example(error=NotFound("x", retry_after=timedelta(0)))
 def test_a_status_keeps_all_that_an_error_tells(error: AuraError):
     status = rpc_status.to_status(to_status(error, "request-1"))
     failed = grpc.aio.AioRpcError(status.code, (), status.trailing_metadata, status.details)

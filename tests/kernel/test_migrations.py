@@ -269,6 +269,18 @@ async def test_needs_no_superuser(server: Server, privileges: list[str]):
     assert await can_log_in(server, role_password(KEYS, "users"))
 
 
+async def test_the_migrating_user_cannot_read_what_it_migrates(server: Server):
+    await server.execute(
+        "CREATE ROLE migrator LOGIN CREATEROLE PASSWORD 'm'", f"ALTER DATABASE {DATABASE} OWNER TO migrator"
+    )
+    url = server.url(username="migrator", password="m")
+    await migrator(url).upgrade()
+
+    async with connected(url) as connection:
+        with pytest.raises(DBAPIError, match="permission denied for schema users"):
+            await connection.execute(text("SELECT * FROM users.users"))
+
+
 async def test_says_what_a_user_lacks_who_may_not_create_roles(server: Server):
     await server.execute("CREATE ROLE migrator LOGIN PASSWORD 'm'", f"ALTER DATABASE {DATABASE} OWNER TO migrator")
 
