@@ -1,7 +1,11 @@
 """Serves Aura: reads the settings, hosts the modules, serves, stops."""
 
-from aura.kernel.cli import serve
-from aura.modules import AURA_MODULES
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while this still loads just ends it
+
+from aura.kernel.cli import serve  # noqa: E402
+from aura.modules import AURA_MODULES  # noqa: E402
 
 if __name__ == "__main__":
     serve(AURA_MODULES)

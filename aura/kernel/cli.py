@@ -39,6 +39,7 @@ def plain_errors() -> Iterator[None]:
 
 def serve(specs: Mapping[str, ModuleSpec]) -> None:
     """Serves all modules until stopped."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with plain_errors():
         run_server(read_settings(os.environ), specs)
 

@@ -13,6 +13,7 @@ from aura.kernel.migrations import Migrator
 from aura.kernel.module import ModuleSpec, load_module, validate_services, validate_specs
 from aura.kernel.registry import generated_servicer, owner_of_generated
 from aura.kernel.security.keys import read_secret_key
+from aura.kernel.servicers import missing_methods
 from aura.kernel.serving import EXPECTED_ERRORS, database_of, is_behind, reaching
 from aura.kernel.settings import Settings, SettingsError, read_settings
 from generated.aura.options.v1 import access_pb2
@@ -57,15 +58,17 @@ class _ContractError(Exception):
 class _Registrar:
     def __init__(self) -> None:
         self.services: list[str] = []
+        self.missing: list[str] = []
 
     def register(self, servicer_class: type[object]) -> None:
+        self.missing += missing_methods(servicer_class)
         self.services.append(owner_of_generated(generated_servicer(servicer_class), "Servicer").service)
 
 
 def _check_module(name: str, spec: ModuleSpec) -> None:
     registrar = _Registrar()
     load_module(spec).register_services(registrar)
-    validate_services(name, spec, (service.rpartition(".")[2] for service in registrar.services))
+    validate_services(name, spec, (service.rpartition(".")[2] for service in registrar.services), registrar.missing)
     open_methods = [method for service in registrar.services for method in _methods_without_rule(service)]
     if open_methods:
         raise _ContractError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import grpc
 from dishka import AsyncContainer, Provider
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
 from sqlalchemy import URL
 
 from aura.kernel import module_service
@@ -16,6 +17,7 @@ from aura.kernel.container import KernelProvider, module_container
 from aura.kernel.database import Database
 from aura.kernel.database_monitor import LIMITS as MONITOR_LIMITS
 from aura.kernel.database_monitor import DatabaseMonitor, Revive
+from aura.kernel.health import DrainingHealthServicer
 from aura.kernel.housekeeping import Housekeeping
 from aura.kernel.inprocess import InProcessServer
 from aura.kernel.interceptors.access_log import AccessLog
@@ -30,7 +32,7 @@ from aura.kernel.reflection import SERVICES as REFLECTION_SERVICES
 from aura.kernel.reflection import add_reflection
 from aura.kernel.registry import ServiceRegistry, add_to_server, generated_servicer, owner_of_generated
 from aura.kernel.security.keys import KeyRing
-from aura.kernel.servicers import ScopedServicer
+from aura.kernel.servicers import ScopedServicer, missing_methods
 from aura.kernel.settings import Settings
 
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -82,7 +84,7 @@ class Host:
         validate_specs(specs)
         self._settings = settings
         self._specs = specs
-        self._health = health.HealthServicer()
+        self._health = DrainingHealthServicer()
         chain = InterceptorChain(
             [
                 RequestIds(),
@@ -148,9 +150,11 @@ class Host:
     async def stop(self, grace: float) -> None:
         """Reports itself as not serving, lets running calls end for `grace` seconds, cancels the rest, and closes."""
         await self._health.enter_graceful_shutdown()
+        drained = asyncio.create_task(self._network.stop(grace))
+        await self._health.end_watches()
         await self._housekeeping.stop()
         await self._monitor.stop()
-        await self._network.stop(grace)
+        await drained
         await self._in_process.stop(grace)
         await self.registry.close()
         for module in self._modules.values():
@@ -176,16 +180,33 @@ class Host:
         kernel = KernelProvider(name=name, database=database, keys=keys, services=self.registry.for_module(name))
         hosted = HostedModule(database=database, container=module_container(module, kernel, overrides))
         module.register_services(hosted)
-        validate_services(name, spec, (service.rpartition(".")[2] for service in hosted.services))
+        missing = [method for servicer in hosted.servicers for method in missing_methods(servicer)]
+        validate_services(name, spec, (service.rpartition(".")[2] for service in hosted.services), missing)
         return hosted
 
     def _bind(self) -> str:
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        require_free(self._settings.host, self._settings.port)
         try:
             port = self._network.add_insecure_port(f"{host}:{self._settings.port}")
         except RuntimeError:
             raise AddressInUse(host=self._settings.host, port=self._settings.port) from None
         return f"{host}:{port}"
+
+
+def require_free(host: str, port: int) -> None:
+    """Sees that nothing listens at an address.
+
+    Raises:
+        AddressInUse: Something does, or the port may not be opened.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            raise AddressInUse(host=host, port=port) from None
 
 
 def _network_server(chain: InterceptorChain, maximum_message_bytes: int) -> grpc.aio.Server:

@@ -88,11 +88,11 @@ def validate_specs(specs: Mapping[str, ModuleSpec]) -> None:
         raise ModuleSpecError("\n".join(problems))
 
 
-def validate_services(name: str, spec: ModuleSpec, registered: Iterable[str]) -> None:
-    """Checks that a module registered exactly the services that it says it provides.
+def validate_services(name: str, spec: ModuleSpec, registered: Iterable[str], missing: Iterable[str] = ()) -> None:
+    """Checks that a module registered exactly the services that it says it provides, and that no method is missing.
 
     Raises:
-        ModuleSpecError: A provided service has no servicer, or a registered one is not provided.
+        ModuleSpecError: A provided service has no servicer, a registered one is not provided, or lacks a method.
     """
     provided, hosted = set(spec.provides), set(registered)
     problems = [
@@ -104,6 +104,7 @@ def validate_services(name: str, spec: ModuleSpec, registered: Iterable[str]) ->
         f"module {name} registers {service} but does not provide it; add it to `provides` in aura/modules.py"
         for service in sorted(hosted - provided)
     ]
+    problems += [f"module {name} does not implement {method} of its contract; write it" for method in missing]
     if problems:
         raise ModuleSpecError("\n".join(problems))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 from dishka import AsyncContainer
@@ -21,6 +22,13 @@ class ScopedServicer:
         for name in vars(generated_servicer(servicer_class)):
             if not name.startswith("_"):
                 setattr(self, name, _scoped(servicer_class, name, container))
+
+
+def missing_methods(servicer_class: type[object]) -> list[str]:
+    """Returns the methods of the contract that a servicer does not implement."""
+    contract = generated_servicer(servicer_class)
+    names = [name for name in vars(contract) if not name.startswith("_")]
+    return [name for name in names if getattr(servicer_class, name) is getattr(contract, name)]
 
 
 def _scoped(servicer_class: type[object], name: str, container: AsyncContainer) -> Callable[..., Any]:
@@ -45,7 +53,9 @@ def _scoped(servicer_class: type[object], name: str, container: AsyncContainer) 
 def _scoped_stream(servicer_class: type[object], name: str, container: AsyncContainer) -> Callable[..., Any]:
     async def serve(request: Any, context: Context) -> AsyncIterator[Any]:
         async with container({Call: current_call.get()}) as scope:
-            async for response in getattr(await scope.get(servicer_class), name)(request, context):
-                yield response
+            responses = getattr(await scope.get(servicer_class), name)(request, context)
+            async with aclosing(responses):
+                async for response in responses:
+                    yield response
 
     return serve

@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from aura.kernel.database import Database, async_url, public_part, sqlstate_of
 from aura.kernel.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
-from aura.kernel.host import AddressInUse, Host
+from aura.kernel.host import AddressInUse, Host, require_free
 from aura.kernel.logging import configure_logging
 from aura.kernel.migrations import MigrationError, Migrator
 from aura.kernel.module import ModuleSpec, ModuleSpecError
@@ -77,6 +77,7 @@ def run_server(settings: Settings, specs: Mapping[str, ModuleSpec]) -> None:
         Exception: One of EXPECTED_ERRORS if the server cannot start.
     """
     set_up_logging(settings)
+    require_free(settings.host, settings.port)
     keys = read_secret_key(settings.secret_key_path, create=not settings.in_production)
     with database_of(settings, keys) as databases:
         asyncio.run(_serve(settings, specs, keys, databases))

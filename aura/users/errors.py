@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from uuid import UUID
 
 from aura.kernel.errors import AlreadyExists, FailedPrecondition, FieldViolation, InvalidArgument, NotFound
+
+MAXIMUM_LISTED = 20  # gRPC's clients refuse more than 8 KiB of trailing metadata
 
 
 class UserNotFound(NotFound):
@@ -13,9 +15,13 @@ class UserNotFound(NotFound):
 
     reason = "USER_NOT_FOUND"
 
-    def __init__(self, user_ids: Iterable[UUID]) -> None:
-        listed = ", ".join(map(str, user_ids))
-        super().__init__(f"there is no user {listed}", metadata={"user_ids": listed})
+    def __init__(self, user_ids: Sequence[UUID]) -> None:
+        listed = ", ".join(map(str, user_ids[:MAXIMUM_LISTED]))
+        others = len(user_ids) - MAXIMUM_LISTED
+        super().__init__(
+            f"there is no user {listed}" + (f" (and {others} more)" if others > 0 else ""),
+            metadata={"user_ids": listed},
+        )
 
 
 class EmailTaken(AlreadyExists):

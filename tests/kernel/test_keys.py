@@ -136,7 +136,10 @@ def test_refuses_a_short_secret(key_file: Path, content: bytes):
 def test_refuses_a_missing_file_where_none_may_be_made(tmp_path: Path):
     path = tmp_path / "secret.key"
 
-    with pytest.raises(SecretKeyError, match="No such file or directory; set AURA_SECRET_KEY_FILE to a file of random"):
+    with pytest.raises(
+        SecretKeyError,
+        match="No such file or directory; set AURA_DATA_DIR to a folder of your own",
+    ):
         read_secret_key(path, create=False)
 
     assert not path.exists()
@@ -144,7 +147,7 @@ def test_refuses_a_missing_file_where_none_may_be_made(tmp_path: Path):
 
 @pytest.mark.parametrize("path", ["/proc/nowhere/secret.key", "/dev/null/secret.key", "/"])
 def test_says_in_one_line_that_the_file_can_be_neither_read_nor_made(path: str):
-    with pytest.raises(SecretKeyError, match=r"^cannot .*; set AURA_SECRET_KEY_FILE to ") as caught:
+    with pytest.raises(SecretKeyError, match=r"^cannot .*; set AURA_DATA_DIR to ") as caught:
         read_secret_key(Path(path), create=True)
 
     assert "\n" not in str(caught.value)

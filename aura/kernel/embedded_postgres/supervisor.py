@@ -55,6 +55,7 @@ class EmbeddedPostgres:
         self._log = Log(self._directory / "postgres.log")
         self._owner: OwnerLock | None = None
         self._account: Account | None = None
+        self._binaries: Binaries | None = None
         self._socket_directory: Path | None = None
         self._postmaster: Postmaster | None = None
 
@@ -117,7 +118,8 @@ class EmbeddedPostgres:
         self._run(self._account)
 
     def _run(self, account: Account) -> None:
-        binaries = binaries_for(account)
+        # Found once: to try them as another user forks, which must not happen again once gRPC's threads run.
+        binaries = self._binaries = self._binaries or binaries_for(account)
         # A lock of its own for the cluster's processes: it tells whether any of them has survived a killed owner.
         lock = FileLock(self._directory / "postgres.lock")
         try:

@@ -47,8 +47,8 @@ def read_secret_key(path: Path, *, create: bool) -> KeyRing:
         secret, mode = path.read_bytes().strip(), path.stat().st_mode
     except OSError as error:
         raise SecretKeyError(
-            f"cannot use the secret key {path}: {error.strerror}; set AURA_SECRET_KEY_FILE to a file of random bytes, "
-            "made for example by: head -c 32 /dev/urandom | base64"
+            f"cannot use the secret key {path}: {error.strerror}; set AURA_DATA_DIR to a folder of your own, or "
+            "AURA_SECRET_KEY_FILE to a file of random bytes, as made by: head -c 32 /dev/urandom | base64"
         ) from None
     if mode & 0o077:
         raise SecretKeyError(f"the secret key {path} is open to other users; run: chmod 600 {path}")
@@ -60,8 +60,7 @@ def read_secret_key(path: Path, *, create: bool) -> KeyRing:
 def _create(path: Path) -> None:
     """Writes a new secret so that a crash leaves either none or a whole one, and of two writers one wins."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(base64.b64encode(secrets.token_bytes(SECRET_BYTES)) + b"\n")

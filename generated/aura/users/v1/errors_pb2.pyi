@@ -25,7 +25,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Is never sent."""
     ERROR_REASON_USER_NOT_FOUND: _ErrorReason.ValueType  # 1
-    """Means that there is no such user; metadata `user_ids` lists the ids asked for in vain. Code NOT_FOUND."""
+    """Means that there is no such user; metadata `user_ids` lists the ids asked for in vain, 20 at most.
+    Code NOT_FOUND.
+    """
     ERROR_REASON_EMAIL_TAKEN: _ErrorReason.ValueType  # 2
     """Means that another user has this e-mail address, upper and lower case being alike. Code ALREADY_EXISTS."""
     ERROR_REASON_EMAIL_INVALID: _ErrorReason.ValueType  # 3
@@ -49,7 +51,9 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Is never sent."""
 ERROR_REASON_USER_NOT_FOUND: ErrorReason.ValueType  # 1
-"""Means that there is no such user; metadata `user_ids` lists the ids asked for in vain. Code NOT_FOUND."""
+"""Means that there is no such user; metadata `user_ids` lists the ids asked for in vain, 20 at most.
+Code NOT_FOUND.
+"""
 ERROR_REASON_EMAIL_TAKEN: ErrorReason.ValueType  # 2
 """Means that another user has this e-mail address, upper and lower case being alike. Code ALREADY_EXISTS."""
 ERROR_REASON_EMAIL_INVALID: ErrorReason.ValueType  # 3
