@@ -38,7 +38,7 @@ async def _one(request, context):
 async def _many(request, context):
     for _ in range(5):
         await _do(request.value, context)
-        yield text("x" * 20_000)
+        yield text("x" * (2_000_000 if request.value == "flood" else 20_000))
 
 
 async def _collect(requests, context):
@@ -71,6 +71,8 @@ async def _requests(what):
 async def _call(served, chance):
     kind = chance.choice(KINDS)
     what = chance.choice(["at once", "sleep", "abort", "hang"])
+    if chance.random() < 0.005:
+        what = "flood"  # more than fits in a stream's window, so that writers wait, and are left waiting
     timeout = chance.choice([None, 0, 0.001, 0.005]) if what != "hang" else 0.005
     requests = [text(what)] if kind.startswith("unary") else chance.choice([_requests(what), [text(what)] * 3])
     call = served.call(kind, kind, requests, timeout=timeout, metadata=(("k", "v"),))

@@ -230,8 +230,7 @@ async def _interleave(stage, moves):
             noted.append("invalid state")
     if not half_closed:
         await call.done_writing()
-    outcome = await asyncio.wait_for(_rest(call), 20)
-    return noted, outcome
+    return noted, await _rest(call)
 
 
 async def _rest(call):
@@ -249,7 +248,7 @@ async def _rest(call):
 def test_interleaved_streams(stages, moves):
     runner, tcp, in_process = stages
 
-    expected = runner.run(_interleave(tcp, moves))
-    actual = runner.run(_interleave(in_process, moves))
+    expected = runner.run(asyncio.wait_for(_interleave(tcp, moves), 20))
+    actual = runner.run(asyncio.wait_for(_interleave(in_process, moves), 20))
 
     assert actual == expected

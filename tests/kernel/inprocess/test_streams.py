@@ -351,13 +351,25 @@ async def _until_it_stands_still(written):
         await asyncio.sleep(0.2)
 
 
+async def test_half_a_megabyte_may_be_written_before_any_of_it_is_read(harness):
+    served = await harness.serve({"Echo": handler("stream_stream", _echo_all)})
+    call = served.stub("stream_stream", "Echo")()
+
+    for _ in range(32):
+        await asyncio.wait_for(call.write(CHUNK), 20)
+    await call.done_writing()
+
+    assert len((await outcome_of("stream_stream", call)).responses) == 33
+
+
 async def test_a_blocked_writer_is_released_by_cancellation(harness):
-    events = []
+    events, written = [], []
 
     async def flood(_request, context):
         try:
             while True:
                 await context.write(CHUNK)
+                written.append(True)
         except BaseException as error:
             events.append(type(error))
             raise
@@ -365,7 +377,7 @@ async def test_a_blocked_writer_is_released_by_cancellation(harness):
     served = await harness.serve({"Flood": handler("unary_stream", flood)})
     call = served.call("unary_stream", "Flood")
     await call.read()
-    await asyncio.sleep(0.05)
+    await _until_it_stands_still(written)
 
     call.cancel()
 
