@@ -52,6 +52,7 @@ async def add_user(work: UnitOfWork) -> UUID:
         "email_key": str(user_id),
         "display_name": "",
         "phone_number": "",
+        "name_key": "",
         "time_zone": "UTC",
         "locale": "en",
         "roles": ["PATIENT"],
