@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from aura.kernel.redaction import redacted
 
 Event = MutableMapping[str, Any]
+PLAIN_TYPES = {str, int, float, bool, type(None)}
 
 
 def configure_logging(*, level: str, style: Literal["console", "json"], process: str) -> None:
@@ -47,7 +48,10 @@ def _add_process(process: str) -> Any:
 
 
 def _redact_messages(_: Any, __: str, event: Event) -> Event:
-    return {key: _redacted(value) for key, value in event.items()}
+    for key, value in event.items():
+        if type(value) not in PLAIN_TYPES:
+            event[key] = _redacted(value)
+    return event
 
 
 def _redacted(value: Any) -> Any:

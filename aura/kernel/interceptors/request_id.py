@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from aura.kernel.ids import new_id
+from aura.kernel.ids import new_id_text
 from aura.kernel.interceptors.chain import Interceptor
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class RequestIds(Interceptor):
     async def on_call(self, call: Call) -> None:
         """Sets the call's request id and binds it to the log lines of this task."""
         given = _metadata(call, REQUEST_ID_METADATA)
-        call.request_id = given if ACCEPTED.fullmatch(given) else str(new_id())
+        call.request_id = given if ACCEPTED.fullmatch(given) else new_id_text()
         structlog.contextvars.bind_contextvars(request_id=call.request_id)
         call.context.set_trailing_metadata(((REQUEST_ID_METADATA, call.request_id),))
 
