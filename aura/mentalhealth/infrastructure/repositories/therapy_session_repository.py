@@ -112,6 +112,9 @@ class PostgresTherapySessionRepository:
         if after is not None:
             start, session_id = after
             query = query.where(tuple_(*order) > tuple_(literal(start, order[0].type), literal(session_id)))
+        elif where.window_start is not None:
+            # Where a page begins in the index; behind another page, that page's end says it, and both would confuse.
+            query = query.where(order[0] > where.window_start - LONGEST)
         return [_to_session(row, history=()) for row in await self._execute(query)]
 
     async def busy_periods(
@@ -209,7 +212,6 @@ def _conditions(where: SessionFilter) -> Iterator[ColumnElement[bool]]:
         yield session.state.in_(sorted(where.states))
     if where.window_start is not None:
         yield session.end_time > where.window_start
-        yield session.start_time > where.window_start - LONGEST
     if where.window_end is not None:
         yield session.start_time < where.window_end
 
