@@ -1,4 +1,4 @@
-"""How long Aura takes from its start to its first answer, on its embedded database and an initialised data directory."""
+"""How long Aura takes from start to first answer, on its embedded database and an initialised data directory."""
 
 from __future__ import annotations
 
