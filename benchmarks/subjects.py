@@ -59,8 +59,8 @@ def start_subjects(database: Database, size: Size, folder: Path, stack: ExitStac
         "fastapi", "-m", "uvicorn", "--port={port}", "benchmarks.peers.fastapi_app:app", environment=database_url
     )
     return [
-        Subject(name=ECHO, server=echo, load=_gets_user_by_grpc(echo)),
-        Subject(name=AURA, server=aura, load=_gets_user_by_grpc(aura)),
+        Subject(name=ECHO, server=echo, load=gets_user_by_grpc(echo)),
+        Subject(name=AURA, server=aura, load=gets_user_by_grpc(aura)),
         *(
             Subject(name=name, server=server, load=_gets_user_by_http(server))
             for name, server in zip((*DRF, FASTAPI), (sync, threads, fastapi), strict=True)
@@ -70,7 +70,8 @@ def start_subjects(database: Database, size: Size, folder: Path, stack: ExitStac
     ]
 
 
-def _gets_user_by_grpc(server: Server) -> Load:
+def gets_user_by_grpc(server: Server) -> Load:
+    """See that a server answers GetUser right, and return what asks it for more."""
     request = GetUserRequest(user_id=USER.user_id)
     with grpc.insecure_channel(server.address) as channel:
         _require(server, UserServiceStub(channel).GetUser(request, wait_for_ready=True), USER)
