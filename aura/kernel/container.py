@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dishka import AsyncContainer, Provider, Scope, from_context, make_async_container, provide
+from dishka import Container, Provider, Scope, from_context, make_container, provide
 
 from aura.kernel.clock import Clock, SystemClock
 from aura.kernel.database import Database
@@ -70,6 +70,9 @@ class KernelProvider(Provider):
     unit_of_work = provide(UnitOfWork, scope=Scope.REQUEST)
 
 
-def module_container(module: Module, kernel: Provider, overrides: Sequence[Provider] = ()) -> AsyncContainer:
-    """Returns a module's container. Later providers take the place of earlier ones, so tests may override any."""
-    return make_async_container(kernel, *module.providers(), *overrides)
+def module_container(module: Module, kernel: Provider, overrides: Sequence[Provider] = ()) -> Container:
+    """Returns a module's container. Later providers take the place of earlier ones, so tests may override any.
+
+    It makes things, and nothing that it makes has to wait: what connects does so when it is used.
+    """
+    return make_container(kernel, *module.providers(), *overrides)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, Protocol
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, CursorResult, Executable, Row, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 from aura.kernel.errors import (
     Aborted,
@@ -32,8 +34,16 @@ QUERY_CANCELED, LOCK_NOT_AVAILABLE = "57014", "55P03"
 CHARACTER_NOT_STORABLE = "22021"
 UNAVAILABLE_STATES = ("08", "57P", "53300")
 
-Connect = Callable[[], AbstractAsyncContextManager["AsyncConnection"]]
-"""How a repository gets its connection: `Database.read`, or that of a unit of work."""
+Parameters = Mapping[str, Any] | None
+
+
+class Execute(Protocol):
+    """How a repository runs a statement: `Database.execute`, each by itself, or `UnitOfWork.execute`, all as one."""
+
+    async def __call__(self, statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
+        """Runs a statement and returns its rows; none for a statement that gives none."""
+        ...
+
 
 connection_held: ContextVar[bool] = ContextVar("connection_held", default=False)
 """Whether the present task holds a database connection, and so must not call another module."""
@@ -108,23 +118,29 @@ class Database:
                 },
             },
             hide_parameters=True,
+            isolation_level="AUTOCOMMIT",  # what most connections are taken for; changing it costs on each checkout
         )
-        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._transactional = self._engine.execution_options(isolation_level="READ COMMITTED")
 
     @property
     def engine(self) -> AsyncEngine:
-        """The engine; transactions begin here."""
-        return self._engine
+        """The engine whose connections begin a transaction with their first statement."""
+        return self._transactional
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """Lends a connection on which every statement is its own transaction: the cheapest way to read."""
-        async with self._reading.connect() as connection:
-            token = connection_held.set(True)
-            try:
-                yield connection
-            finally:
-                connection_held.reset(token)
+    async def execute(self, statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
+        """Runs one statement as a transaction of its own: the cheapest way to read.
+
+        Everything happens in one greenlet, where `read` needs one to connect, one to execute and one to give back.
+        """
+        return await greenlet_spawn(self._execute, statement, parameters)
+
+    def _execute(self, statement: Executable, parameters: Parameters) -> Sequence[Row[Any]]:
+        with self._engine.sync_engine.connect() as connection:
+            return rows_of(connection.execute(statement, parameters))
+
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Lends a connection on which every statement is its own transaction."""
+        return _Lent(self._engine)
 
     async def renew(self) -> None:
         """Closes the connections that nobody uses; after the database was away, they lead nowhere."""
@@ -133,6 +149,29 @@ class Database:
     async def close(self) -> None:
         """Closes all connections."""
         await self._engine.dispose()
+
+
+class _Lent(AbstractAsyncContextManager[AsyncConnection]):
+    """A connection for as long as it is used."""
+
+    __slots__ = ("_connection", "_held")
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._connection = engine.connect()
+
+    async def __aenter__(self) -> AsyncConnection:
+        connection = await self._connection.start()
+        self._held = connection_held.set(True)
+        return connection
+
+    async def __aexit__(self, *_: object) -> None:
+        connection_held.reset(self._held)
+        await self._connection.close()
+
+
+def rows_of(result: CursorResult[Any]) -> Sequence[Row[Any]]:
+    """Returns the rows of a result; none of a statement that gives none."""
+    return result.all() if result.returns_rows else ()
 
 
 def violated_constraint(error: IntegrityError) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import grpc
-from dishka import AsyncContainer, Provider
+from dishka import Container, Provider
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy import URL
 
@@ -55,7 +55,7 @@ class HostedModule:
     """A module in this process: its database, its container, and the servicers it registered."""
 
     database: Database
-    container: AsyncContainer
+    container: Container
     servicers: list[type[object]] = field(default_factory=list)
 
     def register(self, servicer_class: type[object]) -> None:
@@ -158,7 +158,7 @@ class Host:
         await self._in_process.stop(grace)
         await self.registry.close()
         for module in self._modules.values():
-            await module.container.close()
+            module.container.close()
             await module.database.close()
 
     async def _database_changed(self, answers: bool) -> None:  # noqa: FBT001 it is the monitor's callback

@@ -10,3 +10,8 @@ import uuid_utils
 def new_id() -> uuid.UUID:
     """Returns a new UUIDv7."""
     return uuid.UUID(int=uuid_utils.uuid7().int)
+
+
+def new_id_text() -> str:
+    """Returns a new UUIDv7 as text."""
+    return str(uuid_utils.uuid7())

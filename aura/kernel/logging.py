@@ -11,9 +11,11 @@ from typing import Any, Literal
 import structlog
 from google.protobuf.message import Message
 
+from aura.kernel.interceptors.call import current_call
 from aura.kernel.redaction import redacted
 
 Event = MutableMapping[str, Any]
+PLAIN_TYPES = {str, int, float, bool, type(None)}
 
 
 def configure_logging(*, level: str, style: Literal["console", "json"], process: str) -> None:
@@ -25,10 +27,9 @@ def configure_logging(*, level: str, style: Literal["console", "json"], process:
     )
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _add_process(process),
+            _add_context(process),
             _redact_messages,
             *render,
         ],
@@ -38,16 +39,24 @@ def configure_logging(*, level: str, style: Literal["console", "json"], process:
     )
 
 
-def _add_process(process: str) -> Any:
+def _add_context(process: str) -> Any:
+    """Adds what every line of a call shares, wherever in the call it is written."""
+
     def add(_: Any, __: str, event: Event) -> Event:
-        event.setdefault("process", process)
+        call = current_call.get()
+        if call is not None:
+            event["request_id"] = call.request_id
+        event["process"] = process
         return event
 
     return add
 
 
 def _redact_messages(_: Any, __: str, event: Event) -> Event:
-    return {key: _redacted(value) for key, value in event.items()}
+    for key, value in event.items():
+        if type(value) not in PLAIN_TYPES:
+            event[key] = _redacted(value)
+    return event
 
 
 def _redacted(value: Any) -> Any:

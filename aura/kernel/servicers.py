@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
-from dishka import AsyncContainer
+from dishka import Container
 
 from aura.kernel.database import is_transient_conflict
 from aura.kernel.idempotency import ConcurrentReplay
@@ -18,7 +18,7 @@ from aura.kernel.registry import generated_servicer
 class ScopedServicer:
     """Stands in for a servicer: its methods open a request scope, take a servicer from it, and call that."""
 
-    def __init__(self, *, servicer_class: type[object], container: AsyncContainer) -> None:
+    def __init__(self, *, servicer_class: type[object], container: Container) -> None:
         for name in vars(generated_servicer(servicer_class)):
             if not name.startswith("_"):
                 setattr(self, name, _scoped(servicer_class, name, container))
@@ -31,13 +31,13 @@ def missing_methods(servicer_class: type[object]) -> list[str]:
     return [name for name in names if getattr(servicer_class, name) is getattr(contract, name)]
 
 
-def _scoped(servicer_class: type[object], name: str, container: AsyncContainer) -> Callable[..., Any]:
+def _scoped(servicer_class: type[object], name: str, container: Container) -> Callable[..., Any]:
     if inspect.isasyncgenfunction(getattr(servicer_class, name)):
         return _scoped_stream(servicer_class, name, container)
 
     async def attempt(request: Any, context: Context) -> Any:
-        async with container({Call: current_call.get()}) as scope:
-            return await getattr(await scope.get(servicer_class), name)(request, context)
+        with container({Call: current_call.get()}) as scope:
+            return await getattr(scope.get(servicer_class), name)(request, context)
 
     async def serve(request: Any, context: Context) -> Any:
         try:
@@ -50,10 +50,10 @@ def _scoped(servicer_class: type[object], name: str, container: AsyncContainer) 
     return serve
 
 
-def _scoped_stream(servicer_class: type[object], name: str, container: AsyncContainer) -> Callable[..., Any]:
+def _scoped_stream(servicer_class: type[object], name: str, container: Container) -> Callable[..., Any]:
     async def serve(request: Any, context: Context) -> AsyncIterator[Any]:
-        async with container({Call: current_call.get()}) as scope:
-            responses = getattr(await scope.get(servicer_class), name)(request, context)
+        with container({Call: current_call.get()}) as scope:
+            responses = getattr(scope.get(servicer_class), name)(request, context)
             async with aclosing(responses):
                 async for response in responses:
                     yield response

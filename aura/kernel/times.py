@@ -11,12 +11,13 @@ from google.type import date_pb2
 
 from aura.kernel.errors import FieldViolation, InvalidRequest
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def to_timestamp(time: datetime) -> Timestamp:
     """Returns an aware time as the wire has it."""
-    timestamp = Timestamp()
-    timestamp.FromDatetime(time)
-    return timestamp
+    since = time - EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
 
 
 def from_timestamp(timestamp: Timestamp) -> datetime:

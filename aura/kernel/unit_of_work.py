@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from contextvars import Token
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
+from sqlalchemy import Executable, Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from aura.kernel.database import Database, connection_held
+from aura.kernel.database import Database, Parameters, connection_held, rows_of
 from aura.kernel.idempotency import IdempotentRequest
 
 
@@ -51,10 +51,9 @@ class UnitOfWork:
             connection_held.reset(self._held)
         await connection.close()
 
-    @asynccontextmanager
-    async def lend(self) -> AsyncIterator[AsyncConnection]:
-        """Lends the connection to a repository."""
-        yield self.connection
+    async def execute(self, statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
+        """Runs a statement inside the transaction; returns its rows."""
+        return rows_of(await self.connection.execute(statement, parameters))
 
     async def replayed(self) -> UUID | None:
         """Returns the id of the resource that this same request made or changed before; None if it is new.

@@ -45,17 +45,17 @@ class InfrastructureProvider(Provider):
     @provide
     def sessions(self, database: Database) -> TherapySessionRepository:
         """The sessions, each read a transaction of its own."""
-        return PostgresTherapySessionRepository(database.read)
+        return PostgresTherapySessionRepository(database.execute)
 
     @provide
     def statistics(self, database: Database) -> SessionStatistics:
         """The counts of sessions."""
-        return PostgresSessionStatistics(database.read)
+        return PostgresSessionStatistics(database.execute)
 
     @provide
     def disorders(self, database: Database) -> DisorderRepository:
         """The catalogue."""
-        return PostgresDisorderRepository(database.read)
+        return PostgresDisorderRepository(database.execute)
 
     @provide
     def users(self, services: ModuleServices) -> UserDirectory:

@@ -21,7 +21,7 @@ class UsersProvider(Provider):
     @provide(scope=Scope.APP)
     def users(self, database: Database) -> UserRepository:
         """The users, each read a transaction of its own."""
-        return UserRepository(database.read)
+        return UserRepository(database.execute)
 
     unit_of_work = provide(UsersUnitOfWork)
     service = provide(UserService)

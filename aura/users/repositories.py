@@ -9,11 +9,11 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Insert, Text, Update, insert, literal, select, tuple_, update
+from sqlalchemy import Column, ColumnElement, Insert, Text, Update, bindparam, insert, literal, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeEngine
 
-from aura.kernel.database import Connect, violated_constraint
+from aura.kernel.database import Execute, violated_constraint
 from aura.kernel.pagination import Position
 from aura.kernel.unit_of_work import UnitOfWork
 from aura.users.errors import EmailTaken, UserNotFound
@@ -31,6 +31,11 @@ from aura.users.models import (
 UNIQUE_EMAIL = "users_email_key_key"
 LAST_CHARACTER = "\U0010ffff"
 _SELECT = select(users_table)
+_GET = _SELECT.where(users_table.c.user_id == bindparam("user_id"))
+_GET_FOR_UPDATE = _GET.with_for_update()
+_ADD = insert(users_table)
+_SAVE = update(users_table)
+_ADD_CHANGE = insert(user_changes_table)
 
 
 class UserOrder(Enum):
@@ -76,8 +81,8 @@ class UserQuery:
 class UserRepository:
     """The users, in PostgreSQL."""
 
-    def __init__(self, connect: Connect) -> None:
-        self._connect = connect
+    def __init__(self, execute: Execute) -> None:
+        self._execute = execute
 
     async def get(self, user_id: UUID) -> User:
         """Returns a user.
@@ -85,8 +90,10 @@ class UserRepository:
         Raises:
             UserNotFound: There is none with this id.
         """
-        (user,) = await self.batch_get([user_id])
-        return user
+        rows = await self._execute(_GET, {"user_id": user_id})
+        if not rows:
+            raise UserNotFound([user_id])
+        return _to_user(rows[0])
 
     async def batch_get(self, user_ids: Sequence[UUID]) -> list[User]:
         """Returns users in the order of their ids.
@@ -94,8 +101,7 @@ class UserRepository:
         Raises:
             UserNotFound: One or more ids are nobody's; it names them all.
         """
-        async with self._connect() as connection:
-            rows = (await connection.execute(_SELECT.where(users_table.c.user_id.in_(user_ids)))).all()
+        rows = await self._execute(_SELECT.where(users_table.c.user_id.in_(user_ids)))
         found = {row.user_id: _to_user(row) for row in rows}
         missing = [user_id for user_id in user_ids if user_id not in found]
         if missing:
@@ -115,8 +121,7 @@ class UserRepository:
                 *(literal(value, key.type) for key, value in zip(keys, query.order.parsed(after), strict=True))
             )
             statement = statement.where(tuple_(*keys) < end if query.order.descending else tuple_(*keys) > end)
-        async with self._connect() as connection:
-            return [_to_user(row) for row in await connection.execute(statement)]
+        return [_to_user(row) for row in await self._execute(statement)]
 
     async def get_for_update(self, user_id: UUID) -> User:
         """Returns a user, and keeps others from changing them until the unit of work ends.
@@ -124,12 +129,10 @@ class UserRepository:
         Raises:
             UserNotFound: There is none with this id.
         """
-        async with self._connect() as connection:
-            query = _SELECT.where(users_table.c.user_id == user_id).with_for_update()
-            row = (await connection.execute(query)).one_or_none()
-        if row is None:
+        rows = await self._execute(_GET_FOR_UPDATE, {"user_id": user_id})
+        if not rows:
             raise UserNotFound([user_id])
-        return _to_user(row)
+        return _to_user(rows[0])
 
     async def add(self, user: User, change: Change) -> None:
         """Adds a user, and the beginning of their history.
@@ -137,7 +140,7 @@ class UserRepository:
         Raises:
             EmailTaken: Another user has the e-mail address.
         """
-        await self._write(insert(users_table).values(_to_row(user)), user, change)
+        await self._write(_ADD, user, change)
 
     async def save(self, user: User, change: Change) -> None:
         """Stores a changed user, and adds the change to their history.
@@ -145,19 +148,16 @@ class UserRepository:
         Raises:
             EmailTaken: Another user has the e-mail address.
         """
-        row = users_table.c.user_id == user.user_id
-        await self._write(update(users_table).where(row).values(_to_row(user)), user, change)
+        await self._write(_SAVE.where(users_table.c.user_id == user.user_id), user, change)
 
     async def _write(self, statement: Insert | Update, user: User, change: Change) -> None:
-        entry = {"user_id": user.user_id, "version": user.version, **vars(change)}
-        async with self._connect() as connection:
-            try:
-                await connection.execute(statement)
-            except IntegrityError as error:
-                if violated_constraint(error) == UNIQUE_EMAIL:
-                    raise EmailTaken from error
-                raise
-            await connection.execute(insert(user_changes_table).values(entry))
+        try:
+            await self._execute(statement, _to_row(user))
+        except IntegrityError as error:
+            if violated_constraint(error) == UNIQUE_EMAIL:
+                raise EmailTaken from error
+            raise
+        await self._execute(_ADD_CHANGE, {"user_id": user.user_id, "version": user.version, **vars(change)})
 
 
 class UsersUnitOfWork(UnitOfWork):
@@ -166,7 +166,7 @@ class UsersUnitOfWork(UnitOfWork):
     @property
     def users(self) -> UserRepository:
         """The users, inside the transaction."""
-        return UserRepository(self.lend)
+        return UserRepository(self.execute)
 
 
 def _conditions(query: UserQuery) -> Iterator[ColumnElement[bool]]:

@@ -7,7 +7,7 @@ import itertools
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,10 @@ import grpc
 import pytest
 
 from aura.kernel.rpc_status import from_rpc_error
-from generated.aura.mentalhealth.v1.therapy_session_service_pb2 import ScheduleTherapySessionRequest
+from generated.aura.mentalhealth.v1.therapy_session_service_pb2 import (
+    RescheduleTherapySessionRequest,
+    ScheduleTherapySessionRequest,
+)
 from generated.aura.mentalhealth.v1.therapy_session_service_pb2_grpc import TherapySessionServiceStub
 from generated.aura.options.v1.access_pb2 import ROLE_PATIENT, ROLE_THERAPIST
 from generated.aura.users.v1.user_pb2 import User
@@ -131,6 +134,104 @@ async def test_bookings_in_any_order_never_overlap_and_are_never_refused_for_not
     refused = [as_session(request) for (_, request), outcome in zip(calls, outcomes, strict=True) if outcome != "OK"]
     assert len(refused) >= 100
     assert [each for each in refused if not any(clash(each, other) for other in taken)] == [], f"seed {seed}"
+    assert "[error" not in pair.logs()
+
+
+@dataclass
+class Claim:
+    """A time that a session may have taken up, from `asked` at the earliest to `given_up` at the latest (seconds)."""
+
+    session: Session
+    asked: float
+    answered: float = float("inf")
+    given_up: float = float("inf")
+
+
+class Diary:
+    """Makes changes and notes when each was asked for and answered, so that each refusal can be judged."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.claims: dict[str, list[Claim]] = {}
+        self.refusals: list[tuple[str, Session, float, float]] = []
+        self.outcomes: list[str] = []
+
+    async def schedule(self, server: int, request: Request) -> None:
+        asked = time.monotonic()
+        try:
+            session = await TherapySessionServiceStub(self.pair.channels[server]).ScheduleTherapySession(request)
+        except grpc.aio.AioRpcError as error:
+            self._refused(error, "", as_session(request), asked)
+        else:
+            self.outcomes.append("OK")
+            self.claims[session.session_id] = [Claim(as_session(request), asked, time.monotonic())]
+
+    async def reschedule(self, server: int, session_id: str, starts: int, minutes: int) -> None:
+        start = MIDNIGHT + timedelta(minutes=starts)
+        people = self.claims[session_id][0].session.people
+        wanted = Session(people, start, start + timedelta(minutes=minutes))
+        move = RescheduleTherapySessionRequest(
+            session_id=session_id, start_time=wanted.start, end_time=wanted.end, reason="trial"
+        )
+        claim = Claim(wanted, time.monotonic())
+        self.claims[session_id].append(claim)  # from now on, it may be there
+        try:
+            await TherapySessionServiceStub(self.pair.channels[server]).RescheduleTherapySession(move)
+        except grpc.aio.AioRpcError as error:
+            self.claims[session_id].remove(claim)
+            self._refused(error, session_id, wanted, claim.asked)
+        else:
+            self.outcomes.append("OK")
+            claim.answered = time.monotonic()
+            for other in self.claims[session_id]:
+                if other.answered <= claim.asked:  # of two moves at the same time, either may be the last
+                    other.given_up = min(other.given_up, claim.answered)
+
+    def _refused(self, error: grpc.aio.AioRpcError, session_id: str, wanted: Session, asked: float) -> None:
+        self.outcomes.append(from_rpc_error(error).reason or error.code().name)
+        self.refusals.append((session_id, wanted, asked, time.monotonic()))
+
+    def unfounded(self) -> list[Session]:
+        """Returns what was refused although no other session can have been in its way at any moment of the call."""
+        return [
+            wanted
+            for session_id, wanted, asked, answered in self.refusals
+            if not any(
+                clash(wanted, claim.session) and claim.asked <= answered and claim.given_up >= asked
+                for other, claims in self.claims.items()
+                if other != session_id
+                for claim in claims
+            )
+        ]
+
+
+async def test_concurrent_bookings_and_moves_never_overlap_nor_deadlock(pair: Pair, module_url: str, trials: int):
+    seed = time.time_ns() % 1_000_000
+    chance = random.Random(seed)
+    for _ in range(trials):
+        people = [[await pair.create_user(role) for _ in range(3)] for role in (ROLE_THERAPIST, ROLE_PATIENT)]
+        diary = Diary(pair)
+        for number in range(20):
+            request = booking(*map(chance.choice, people), starts=30 * number, minutes=30)
+            await diary.schedule(number % 2, request)
+
+        def change(known: list[str]) -> Coroutine[Any, Any, None]:
+            server, starts, minutes = chance.randrange(2), chance.randrange(0, 900, 5), chance.randrange(5, 120, 5)
+            if chance.random() < 0.5:
+                request = booking(*map(chance.choice, people), starts=starts, minutes=minutes)  # noqa: B023 run at once
+                return diary.schedule(server, request)  # noqa: B023 run at once
+            return diary.reschedule(server, chance.choice(known), starts, minutes)  # noqa: B023 run at once
+
+        known = list(diary.claims)
+        await asyncio.gather(*(change(known) for _ in range(200)))
+
+        everybody = {person for group in people for person in group}
+        taken = [session for session in await sessions(module_url) if session.people <= everybody]
+        assert set(diary.outcomes) == {"OK", "SESSION_OVERLAPS"}, f"seed {seed}"
+        assert [both for both in itertools.combinations(taken, 2) if clash(*both)] == [], f"seed {seed}"
+        assert len(taken) == len(diary.claims)
+        assert diary.unfounded() == [], f"seed {seed}"
+        assert diary.refusals
     assert "[error" not in pair.logs()
 
 

@@ -52,6 +52,7 @@ async def add_user(work: UnitOfWork) -> UUID:
         "email_key": str(user_id),
         "display_name": "",
         "phone_number": "",
+        "name_key": "",
         "time_zone": "UTC",
         "locale": "en",
         "roles": ["PATIENT"],
@@ -147,9 +148,12 @@ async def test_runs_at_read_committed(users_database: Database):
     assert isolation == "read committed"
 
 
-async def test_lends_its_own_connection(users_database: Database):
-    async with work_on(users_database) as work, work.lend() as lent:
-        assert lent is work.connection
+async def test_executes_inside_its_own_transaction(users_database: Database):
+    async with work_on(users_database) as work:
+        transaction = select(func.pg_current_xact_id_if_assigned(), func.pg_backend_pid())
+        await work.connection.execute(select(func.pg_current_xact_id()))
+
+        assert await work.execute(transaction) == (await work.connection.execute(transaction)).all()
 
 
 async def test_gives_its_connection_back(users_database: Database):
@@ -182,8 +186,7 @@ async def test_cannot_be_used_outside(users_database: Database, entered: bool): 
     with pytest.raises(RuntimeError, match="not open"):
         await work.commit()
     with pytest.raises(RuntimeError, match="not open"):
-        async with work.lend():
-            pass
+        await work.execute(select(literal(1)))
 
 
 async def test_can_be_entered_again_once_it_is_left(users_database: Database):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import structlog
-
-from aura.kernel.ids import new_id
+from aura.kernel.ids import new_id_text
 from aura.kernel.interceptors.chain import Interceptor
 
 if TYPE_CHECKING:
@@ -21,10 +19,9 @@ class RequestIds(Interceptor):
     """Takes the caller's `x-request-id`, or makes one, and sends it back as trailing metadata."""
 
     async def on_call(self, call: Call) -> None:
-        """Sets the call's request id and binds it to the log lines of this task."""
+        """Sets the call's request id."""
         given = _metadata(call, REQUEST_ID_METADATA)
-        call.request_id = given if ACCEPTED.fullmatch(given) else str(new_id())
-        structlog.contextvars.bind_contextvars(request_id=call.request_id)
+        call.request_id = given if ACCEPTED.fullmatch(given) else new_id_text()
         call.context.set_trailing_metadata(((REQUEST_ID_METADATA, call.request_id),))
 
 

@@ -17,4 +17,7 @@ class Actor:
     @classmethod
     def local(cls) -> Actor:
         """Returns the caller on the server's own machine, who may do everything."""
-        return cls(user_id=LOCAL_ACTOR_ID)
+        return _LOCAL
+
+
+_LOCAL = Actor(user_id=LOCAL_ACTOR_ID)

@@ -12,4 +12,4 @@ class PostgresUnitOfWork(UnitOfWork):
     @property
     def sessions(self) -> PostgresTherapySessionRepository:
         """The sessions, inside the transaction."""
-        return PostgresTherapySessionRepository(self.lend)
+        return PostgresTherapySessionRepository(self.execute)

@@ -9,6 +9,8 @@ from aura.users.repositories import UserOrder, UserQuery
 from generated.aura.options.v1 import access_pb2
 from generated.aura.users.v1 import user_pb2, user_service_pb2
 
+_ROLES = {role: access_pb2.Role.Value(f"ROLE_{role}") for role in Role}
+_STATES = {state: user_pb2.UserState.Value(f"USER_STATE_{state}") for state in UserState}
 UPDATABLE = ("email", "display_name", "phone_number", "time_zone", "locale")
 
 
@@ -50,8 +52,8 @@ def to_proto(user: User) -> user_pb2.User:
         phone_number=user.profile.phone_number,
         time_zone=user.profile.time_zone,
         locale=user.profile.locale,
-        roles=[access_pb2.Role.Value(f"ROLE_{role}") for role in user.roles],
-        state=user_pb2.UserState.Value(f"USER_STATE_{user.state}"),
+        roles=[_ROLES[role] for role in user.roles],
+        state=_STATES[user.state],
         create_time=to_timestamp(user.create_time),
         update_time=to_timestamp(user.update_time),
         etag=etag_of(user.version),

@@ -16,7 +16,7 @@ EVERYTHING = 10_000
 
 @pytest.fixture
 def disorders(mentalhealth_database: Database) -> PostgresDisorderRepository:
-    return PostgresDisorderRepository(mentalhealth_database.read)
+    return PostgresDisorderRepository(mentalhealth_database.execute)
 
 
 async def test_holds_the_whole_chapter(disorders: PostgresDisorderRepository):

@@ -13,7 +13,7 @@ from aura.mentalhealth.infrastructure.tables import disorder_terms
 
 @pytest.fixture
 def search(mentalhealth_database: Database) -> SearchDisorders:
-    return SearchDisorders(disorders=PostgresDisorderRepository(mentalhealth_database.read))
+    return SearchDisorders(disorders=PostgresDisorderRepository(mentalhealth_database.execute))
 
 
 async def places(search: SearchDisorders, wanted: list[tuple[str, str]]) -> dict[tuple[str, str], int]:

@@ -43,9 +43,9 @@ def new_use_case(mentalhealth_database: Database) -> NewUseCase:
     )
     return lambda: ScheduleTherapySession(
         unit_of_work=PostgresUnitOfWork(database=mentalhealth_database, request=request),
-        sessions=PostgresTherapySessionRepository(mentalhealth_database.read),
+        sessions=PostgresTherapySessionRepository(mentalhealth_database.execute),
         users=FakeUserDirectory(*THERAPISTS, *PATIENTS),
-        suggest=SuggestTimes(sessions=PostgresTherapySessionRepository(mentalhealth_database.read)),
+        suggest=SuggestTimes(sessions=PostgresTherapySessionRepository(mentalhealth_database.execute)),
         clock=FakeClock(NOW),
         actor=Actor(user_id="ada"),
     )
@@ -66,7 +66,7 @@ def booking(
 async def test_stores_what_was_booked(new_use_case: NewUseCase, mentalhealth_database: Database):
     session = await new_use_case().execute(booking())
 
-    stored = await PostgresTherapySessionRepository(mentalhealth_database.read).get(session.session_id)
+    stored = await PostgresTherapySessionRepository(mentalhealth_database.execute).get(session.session_id)
     assert stored == session
     assert stored.time_zone == "Europe/Berlin"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from aura.kernel.database import Connect
+from aura.kernel.database import Execute
 from aura.mentalhealth.domain.entities.disorder import Disorder, DisorderKind
 from aura.mentalhealth.domain.entities.disorder_match import DisorderMatch
 from aura.mentalhealth.domain.errors import DisorderNotFound
@@ -19,16 +19,15 @@ from aura.mentalhealth.infrastructure.tables import disorders
 class PostgresDisorderRepository:
     """Reads the catalogue that the migration loaded."""
 
-    def __init__(self, connect: Connect) -> None:
-        self._connect = connect
+    def __init__(self, execute: Execute) -> None:
+        self._execute = execute
 
     async def get(self, code: str) -> Disorder:
         """Returns the entry of a canonical code; raises `DisorderNotFound`."""
-        async with self._connect() as connection:
-            row = (await connection.execute(select(disorders).where(disorders.c.code == code))).one_or_none()
-        if row is None:
+        rows = await self._execute(select(disorders).where(disorders.c.code == code))
+        if not rows:
             raise DisorderNotFound
-        return _to_disorder(row)
+        return _to_disorder(rows[0])
 
     async def list(self, where: DisorderFilter, *, after: int, limit: int) -> Sequence[Disorder]:
         """Returns up to `limit` entries behind the position `after`."""
@@ -39,14 +38,12 @@ class PostgresDisorderRepository:
             query = query.where(disorders.c.kind == where.kind)
         if where.billable_only:
             query = query.where(disorders.c.billable)
-        async with self._connect() as connection:
-            return [_to_disorder(row) for row in await connection.execute(query)]
+        return [_to_disorder(row) for row in await self._execute(query)]
 
     async def search(self, words: Sequence[str], *, billable_only: bool, limit: int) -> Sequence[DisorderMatch]:
         """Returns up to `limit` entries about which all words are said, best first."""
-        async with self._connect() as connection:
-            rows = await connection.execute(SEARCH, parameters(words, billable_only=billable_only, limit=limit))
-            return [DisorderMatch(disorder=_to_disorder(row), matched_text=row.matched_text) for row in rows]
+        rows = await self._execute(SEARCH, parameters(words, billable_only=billable_only, limit=limit))
+        return [DisorderMatch(disorder=_to_disorder(row), matched_text=row.matched_text) for row in rows]
 
 
 def _to_disorder(row: Any) -> Disorder:

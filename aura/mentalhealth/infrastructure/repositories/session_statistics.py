@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Date, DateTime, Float, cast, extract, func, select
 
-from aura.kernel.database import Connect
+from aura.kernel.database import Execute
 from aura.mentalhealth.application.interfaces.session_statistics import SessionCounts, StatisticsQuery, StatisticsRow
 from aura.mentalhealth.domain.entities.therapy_session import SessionState
 from aura.mentalhealth.infrastructure.tables import therapy_sessions
@@ -18,8 +18,8 @@ SECONDS_PER_MINUTE = 60
 class PostgresSessionStatistics:
     """Counts by period and therapist in one statement."""
 
-    def __init__(self, connect: Connect) -> None:
-        self._connect = connect
+    def __init__(self, execute: Execute) -> None:
+        self._execute = execute
 
     async def count(self, query: StatisticsQuery) -> Sequence[StatisticsRow]:
         """Returns the counts by period and therapist, in that order."""
@@ -43,8 +43,7 @@ class PostgresSessionStatistics:
         )
         if query.therapist_id is not None:
             statement = statement.where(session.therapist_id == query.therapist_id)
-        async with self._connect() as connection:
-            return [_to_row(row) for row in await connection.execute(statement)]
+        return [_to_row(row) for row in await self._execute(statement)]
 
 
 def _midnight(day: Any) -> Any:

@@ -24,9 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSTZRANGE, Range
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from aura.kernel.database import Connect, violated_constraint
+from aura.kernel.database import Execute, violated_constraint
 from aura.mentalhealth.domain.entities.period import Period
 from aura.mentalhealth.domain.entities.therapy_session import (
     LONGEST,
@@ -40,6 +39,20 @@ from aura.mentalhealth.domain.repositories.therapy_session_repository import Ses
 from aura.mentalhealth.infrastructure.tables import session_participants, session_transitions, therapy_sessions
 
 NO_OVERLAP = "session_participants_no_overlap"
+_GET = (
+    select(therapy_sessions, session_transitions)
+    .join_from(therapy_sessions, session_transitions, therapy_sessions.c.session_id == session_transitions.c.session_id)
+    .where(therapy_sessions.c.session_id == bindparam("session_id"))
+    .order_by(session_transitions.c.sequence)
+)
+_ADD, _SAVE = insert(therapy_sessions), update(therapy_sessions)
+_LOCK = (
+    select(therapy_sessions.c.session_id)
+    .where(therapy_sessions.c.session_id == bindparam("session_id"))
+    .with_for_update()
+)
+_ADD_TRANSITION = insert(session_transitions)
+_RELEASE_TIME = delete(session_participants).where(session_participants.c.session_id == bindparam("session_id"))
 _LOCK_CALENDARS = text(
     "SELECT pg_advisory_xact_lock(hashtextextended(user_id::text, 0)) FROM unnest(:user_ids) AS user_id"
 ).bindparams(bindparam("user_ids", type_=ARRAY(Uuid)))
@@ -50,31 +63,23 @@ _CLAIM_TIME = text(
 ).bindparams(
     bindparam("session_id", type_=Uuid), bindparam("user_ids", type_=ARRAY(Uuid)), bindparam("period", type_=TSTZRANGE)
 )
-_WITH_HISTORY = (
-    select(therapy_sessions, session_transitions)
-    .join_from(therapy_sessions, session_transitions, therapy_sessions.c.session_id == session_transitions.c.session_id)
-    .order_by(session_transitions.c.sequence)
-)
 
 
 class PostgresTherapySessionRepository:
     """Keeps sessions; the database itself sees that no two of one person overlap."""
 
-    def __init__(self, connect: Connect) -> None:
-        self._connect = connect
+    def __init__(self, execute: Execute) -> None:
+        self._execute = execute
 
     async def add(self, session: TherapySession) -> None:
         """Adds a session; raises `SessionOverlaps` if one of its participants is taken."""
-        async with self._connect() as connection:
-            await connection.execute(insert(therapy_sessions).values(_to_row(session)))
-            await _add_transitions(connection, session, stored=0)
-            await _claim_time(connection, session)
+        await self._execute(_ADD, _to_row(session))
+        await self._add_transitions(session, stored=0)
+        await self._claim_time(session)
 
     async def get(self, session_id: UUID) -> TherapySession:
         """Returns a session with its history; raises `SessionNotFound`."""
-        query = _WITH_HISTORY.where(therapy_sessions.c.session_id == session_id)
-        async with self._connect() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await self._execute(_GET, {"session_id": session_id})
         if not rows:
             raise SessionNotFound
         return _to_session(rows[0], history=rows)
@@ -84,24 +89,19 @@ class PostgresTherapySessionRepository:
 
         The history is read behind the lock: a join would show it as it was when the wait for the lock began.
         """
-        lock = select(therapy_sessions.c.session_id).where(therapy_sessions.c.session_id == session_id)
-        async with self._connect() as connection:
-            await connection.execute(lock.with_for_update())
+        await self._execute(_LOCK, {"session_id": session_id})
         return await self.get(session_id)
 
     async def save(self, session: TherapySession) -> None:
         """Stores the changes made to a session since it was read for update; raises `SessionOverlaps`."""
-        async with self._connect() as connection:
-            row = _to_row(session)
-            changed = update(therapy_sessions).where(therapy_sessions.c.session_id == session.session_id)
-            await connection.execute(changed.values(row))
-            await _add_transitions(connection, session, stored=session.version - 1)
-            if session.state is SessionState.CANCELLED:
-                await _release_time(connection, session)
-            elif session.transitions[-1].to_state is SessionState.SCHEDULED:
-                await _lock_calendars(connection, session)
-                await _release_time(connection, session)
-                await _claim_time(connection, session)
+        await self._execute(_SAVE.where(therapy_sessions.c.session_id == session.session_id), _to_row(session))
+        await self._add_transitions(session, stored=session.version - 1)
+        if session.state is SessionState.CANCELLED:
+            await self._release_time(session)
+        elif session.transitions[-1].to_state is SessionState.SCHEDULED:
+            await self._lock_calendars(session)
+            await self._release_time(session)
+            await self._claim_time(session)
 
     async def list(
         self, where: SessionFilter, *, after: tuple[datetime, UUID] | None, limit: int
@@ -112,8 +112,7 @@ class PostgresTherapySessionRepository:
         if after is not None:
             start, session_id = after
             query = query.where(tuple_(*order) > tuple_(literal(start, order[0].type), literal(session_id)))
-        async with self._connect() as connection:
-            return [_to_session(row, history=()) for row in await connection.execute(query)]
+        return [_to_session(row, history=()) for row in await self._execute(query)]
 
     async def busy_periods(
         self, user_ids: Collection[UUID], *, during: Period, except_session: UUID
@@ -125,45 +124,37 @@ class PostgresTherapySessionRepository:
             taken.period.op("&&")(Range(during.start, during.end)),
             taken.session_id != except_session,
         )
-        async with self._connect() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await self._execute(query)
         return [Period(start=row.period.lower, end=row.period.upper) for row in rows]
 
+    async def _add_transitions(self, session: TherapySession, *, stored: int) -> None:
+        for sequence, transition in enumerate(session.transitions[stored:], start=stored + 1):
+            entry = {"session_id": session.session_id, "sequence": sequence, **vars(transition)}
+            await self._execute(_ADD_TRANSITION, entry)
 
-async def _lock_calendars(connection: AsyncConnection, session: TherapySession) -> None:
-    """Keeps others from taking up the participants' time until the transaction ends.
+    async def _lock_calendars(self, session: TherapySession) -> None:
+        """Keeps others from taking up the participants' time until the transaction ends.
 
-    A move gives up one time and claims another: without this, two of them could each wait for what the other holds.
-    """
-    await connection.execute(_LOCK_CALENDARS, {"user_ids": sorted(session.participant_ids)})
+        A move gives up one time and claims another: without this, two of them could each wait for what the other holds.
+        """
+        await self._execute(_LOCK_CALENDARS, {"user_ids": sorted(session.participant_ids)})
 
+    async def _release_time(self, session: TherapySession) -> None:
+        await self._execute(_RELEASE_TIME, {"session_id": session.session_id})
 
-async def _release_time(connection: AsyncConnection, session: TherapySession) -> None:
-    taken = session_participants.c.session_id == session.session_id
-    await connection.execute(delete(session_participants).where(taken))
-
-
-async def _claim_time(connection: AsyncConnection, session: TherapySession) -> None:
-    """Takes up the participants' time, each behind the lock of their calendar and in the order of their ids."""
-    claim = {
-        "session_id": session.session_id,
-        "user_ids": sorted(session.participant_ids),
-        "period": Range(session.period.start, session.period.end),
-    }
-    try:
-        await connection.execute(_CLAIM_TIME, claim)
-    except IntegrityError as error:
-        if violated_constraint(error) == NO_OVERLAP:
-            raise SessionOverlaps from error
-        raise
-
-
-async def _add_transitions(connection: AsyncConnection, session: TherapySession, *, stored: int) -> None:
-    rows = [
-        {"session_id": session.session_id, "sequence": sequence, **vars(transition)}
-        for sequence, transition in enumerate(session.transitions[stored:], start=stored + 1)
-    ]
-    await connection.execute(insert(session_transitions).values(rows))
+    async def _claim_time(self, session: TherapySession) -> None:
+        """Takes up the participants' time, each behind the lock of their calendar and in the order of their ids."""
+        claim = {
+            "session_id": session.session_id,
+            "user_ids": sorted(session.participant_ids),
+            "period": Range(session.period.start, session.period.end),
+        }
+        try:
+            await self._execute(_CLAIM_TIME, claim)
+        except IntegrityError as error:
+            if violated_constraint(error) == NO_OVERLAP:
+                raise SessionOverlaps from error
+            raise
 
 
 def _to_row(session: TherapySession) -> dict[str, Any]:

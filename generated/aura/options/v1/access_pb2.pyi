@@ -106,7 +106,9 @@ class Access(_message.Message):
     external: Global___External.ValueType
     """Says how callers from outside are admitted."""
     self_field: _builtins.str
-    """Names the required, singular request field that holds a user id: its user is admitted whatever their roles."""
+    """Names the required, singular request field, as a path, that holds a user id: its user is admitted whatever their
+    roles.
+    """
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___Role.ValueType]:
         """Lists the roles of which one suffices; with EXTERNAL_RESTRICTED only."""
