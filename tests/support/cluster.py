@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -72,6 +73,10 @@ class Cluster:
             yield name
         finally:
             await self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def run(self, statement: str) -> None:
+        """Executes a statement where no event loop runs."""
+        asyncio.run(self.execute(statement))
 
     async def execute(self, statement: str, database: str = "postgres") -> None:
         connection = await asyncpg.connect(self.plain_url(database))
