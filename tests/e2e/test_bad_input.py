@@ -287,6 +287,7 @@ async def test_counts_rows_so_that_a_write_would_be_seen(channel: grpc.aio.Chann
     changed = {name for name, count in (await rows(database)).items() if count != before[name]}
     assert changed == {
         "users.users",
+        "users.user_changes",
         "mentalhealth.therapy_sessions",
         "mentalhealth.session_transitions",
         "mentalhealth.session_participants",
