@@ -38,6 +38,7 @@ from aura.kernel.settings import Settings
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 PROCESS = "aura"
 HIGHEST_PORT = 65535
+NOTICE_SECONDS = 0.05  # from telling that nothing is served any more to closing the port
 
 
 class AddressInUse(Exception):
@@ -85,13 +86,14 @@ class Host:
         self._settings = settings
         self._specs = specs
         self._health = DrainingHealthServicer()
+        self._admission = LoadShedding(limit=settings.maximum_concurrent_calls)
         chain = InterceptorChain(
             [
                 RequestIds(),
                 AccessLog(),
                 ErrorMapping(),
                 Identity(),
-                LoadShedding(limit=settings.maximum_concurrent_calls),
+                self._admission,
                 Validation(),
             ],
             except_services=[HEALTH_SERVICE, *REFLECTION_SERVICES],
@@ -149,7 +151,9 @@ class Host:
 
     async def stop(self, grace: float) -> None:
         """Reports itself as not serving, lets running calls end for `grace` seconds, cancels the rest, and closes."""
+        self._admission.close()  # first: gRPC itself may answer CANCELLED, which nobody retries, while it shuts down
         await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(NOTICE_SECONDS)
         drained = asyncio.create_task(self._network.stop(grace))
         await self._health.end_watches()
         await self._housekeeping.stop()

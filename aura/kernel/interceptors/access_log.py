@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aura.kernel.interceptors.call import Call
 
 log = structlog.get_logger()
-OWN_FAULTS = {Code.INTERNAL, Code.UNKNOWN, Code.DATA_LOSS, Code.UNAVAILABLE}
+OWN_FAULTS = {Code.INTERNAL, Code.UNKNOWN, Code.DATA_LOSS}
 
 
 class AccessLog(Interceptor):
@@ -35,6 +35,8 @@ class AccessLog(Interceptor):
             fields["reason"] = error.reason
         if code in OWN_FAULTS:
             log.error("call", **fields)
+        elif code is Code.UNAVAILABLE:
+            log.warning("call", **fields)
         else:
             log.info("call", **fields)
         log.debug("request", method=call.method.path, request=call.request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from aura.kernel.errors import ResourceExhausted
+from aura.kernel.errors import ResourceExhausted, Unavailable
 from aura.kernel.interceptors.call import Call
 from aura.kernel.interceptors.chain import Interceptor
 
@@ -20,17 +20,33 @@ class Overloaded(ResourceExhausted):
         super().__init__("the server has too many calls under way; try again", retry_after=RETRY_AFTER)
 
 
+class Stopping(Unavailable):
+    """The server takes no new calls, for it is about to stop."""
+
+    reason = "SERVER_STOPPING"
+
+    def __init__(self) -> None:
+        super().__init__("the server is stopping; try again", retry_after=RETRY_AFTER)
+
+
 class LoadShedding(Interceptor):
     """Admits a number of calls from outside at a time; what modules call on their behalf is part of them."""
 
     def __init__(self, *, limit: int) -> None:
         self._limit = limit
         self._admitted: set[int] = set()
+        self._closed = False
+
+    def close(self) -> None:
+        """Admits no calls from now on."""
+        self._closed = True
 
     async def on_call(self, call: Call) -> None:
         """Counts the call, or refuses it."""
         if call.actor.via_module is not None:
             return
+        if self._closed:
+            raise Stopping
         if len(self._admitted) >= self._limit:
             raise Overloaded
         self._admitted.add(id(call))

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!aura/errors/v1/error_reason.proto\x12\x0e\x61ura.errors.v1*\x89\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x45RROR_REASON_INVALID_REQUEST\x10\x01\x12\"\n\x1e\x45RROR_REASON_MALFORMED_REQUEST\x10\x02\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x03\x12%\n!ERROR_REASON_DATABASE_UNAVAILABLE\x10\x04\x12#\n\x1f\x45RROR_REASON_PAGE_TOKEN_INVALID\x10\x05\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x06\x12!\n\x1d\x45RROR_REASON_MODULE_NOT_FOUND\x10\x07\x12\"\n\x1e\x45RROR_REASON_CONCURRENT_CHANGE\x10\x08\x12\x1e\n\x1a\x45RROR_REASON_ETAG_MISMATCH\x10\t\x12$\n ERROR_REASON_UPDATE_MASK_INVALID\x10\n\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\x0b\x12\x1e\n\x1a\x45RROR_REASON_DATABASE_BUSY\x10\x0c\x12\"\n\x1e\x45RROR_REASON_STATEMENT_TIMEOUT\x10\r\x12\x1d\n\x19\x45RROR_REASON_LOCK_TIMEOUT\x10\x0e\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!aura/errors/v1/error_reason.proto\x12\x0e\x61ura.errors.v1*\xab\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x45RROR_REASON_INVALID_REQUEST\x10\x01\x12\"\n\x1e\x45RROR_REASON_MALFORMED_REQUEST\x10\x02\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x03\x12%\n!ERROR_REASON_DATABASE_UNAVAILABLE\x10\x04\x12#\n\x1f\x45RROR_REASON_PAGE_TOKEN_INVALID\x10\x05\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x06\x12!\n\x1d\x45RROR_REASON_MODULE_NOT_FOUND\x10\x07\x12\"\n\x1e\x45RROR_REASON_CONCURRENT_CHANGE\x10\x08\x12\x1e\n\x1a\x45RROR_REASON_ETAG_MISMATCH\x10\t\x12$\n ERROR_REASON_UPDATE_MASK_INVALID\x10\n\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\x0b\x12\x1e\n\x1a\x45RROR_REASON_DATABASE_BUSY\x10\x0c\x12\"\n\x1e\x45RROR_REASON_STATEMENT_TIMEOUT\x10\r\x12\x1d\n\x19\x45RROR_REASON_LOCK_TIMEOUT\x10\x0e\x12 \n\x1c\x45RROR_REASON_SERVER_STOPPING\x10\x0f\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aura.errors.v1.error_reason
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=54
-  _globals['_ERRORREASON']._serialized_end=575
+  _globals['_ERRORREASON']._serialized_end=609
 # @@protoc_insertion_point(module_scope)

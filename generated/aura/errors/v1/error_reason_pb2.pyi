@@ -54,6 +54,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Means that the database worked on the call longer than it may. Code DEADLINE_EXCEEDED."""
     ERROR_REASON_LOCK_TIMEOUT: _ErrorReason.ValueType  # 14
     """Means that another change held what this one needs for too long; `RetryInfo` says when to try again. Code ABORTED."""
+    ERROR_REASON_SERVER_STOPPING: _ErrorReason.ValueType  # 15
+    """Means that the server is about to stop and takes no new calls; `RetryInfo` says when to try again, elsewhere if there
+    are other servers. Code UNAVAILABLE.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Lists the values of `google.rpc.ErrorInfo.reason` that the platform itself gives, without their prefix and with
@@ -92,4 +96,8 @@ ERROR_REASON_STATEMENT_TIMEOUT: ErrorReason.ValueType  # 13
 """Means that the database worked on the call longer than it may. Code DEADLINE_EXCEEDED."""
 ERROR_REASON_LOCK_TIMEOUT: ErrorReason.ValueType  # 14
 """Means that another change held what this one needs for too long; `RetryInfo` says when to try again. Code ABORTED."""
+ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 15
+"""Means that the server is about to stop and takes no new calls; `RetryInfo` says when to try again, elsewhere if there
+are other servers. Code UNAVAILABLE.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
