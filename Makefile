@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .PHONY: help
 help: ## Show this help (default)
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-15s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---- set-up: each stamp is older than the lock it was made from exactly when there is something to do
 
@@ -26,7 +26,11 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
-.PHONY: run test check lint prove protos protos-release migrate lock clean
+$(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+.PHONY: run test check lint prove bench bench-inprocess bench-profile protos protos-release migrate lock clean
 
 run: $(VENV)/.run ## Serve Aura on the embedded database (Ctrl-C stops it)
 	@exec $(BIN)/python server.py
@@ -47,6 +51,15 @@ check: lint test ## Do all that decides whether a change is good
 prove: $(VENV)/.dev ## Run the tests that take long, at full size; the last line is JSON
 	@$(BIN)/python -m pytest -q --prove
 
+bench: $(VENV)/.bench ## Measure Aura against its peers; needs h2load and wrk; the last line is JSON (QUICK=1: a trial)
+	@$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick)
+
+bench-inprocess: $(VENV)/.run ## Measure the in-process channel against direct calls and sockets; the last line is JSON
+	@$(BIN)/python -m benchmarks.inprocess
+
+bench-profile: $(VENV)/.bench ## Show where the time of GetUser goes
+	@$(BIN)/python -m benchmarks.profile
+
 protos: $(VENV)/.dev ## Generate Python from the contracts
 	@$(BIN)/python -m aura.kernel.tooling.protos generate
 
@@ -62,7 +75,8 @@ lock: $(VENV)/.dev ## Choose new versions of all dependencies, within pyproject.
 	compile="$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url"; \
 	$$compile --group build -o requirements/build.txt && \
 	$$compile pyproject.toml -o requirements/run.txt && \
-	$$compile pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+	$$compile pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt && \
+	$$compile pyproject.toml --group bench -c requirements/run.txt -c requirements/dev.txt -o requirements/bench.txt
 
 clean: ## Remove everything that was made here, but not the data in .aura/
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

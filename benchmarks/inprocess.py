@@ -1,6 +1,6 @@
 """What a call costs in-process, against calling the servicer directly and against sockets, in the same run.
 
-    python benchmarks/inprocess.py [--rounds 101] [--calls 100]
+    python -m benchmarks.inprocess [--rounds 101] [--calls 100]
 
 The rounds of all subjects are interleaved, so that a machine that slows down slows all of them, and short, so that most
 are over before another process takes the processor away; the figures are medians of rounds. The last line is one JSON

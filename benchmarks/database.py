@@ -1,0 +1,64 @@
+"""The one PostgreSQL that all servers of a run use: Aura's embedded one, on a data directory of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import psutil
+from sqlalchemy import URL
+
+from aura.kernel.database import async_url, role_of, role_password
+from aura.kernel.embedded_postgres import EmbeddedPostgres
+from aura.kernel.migrations import Migrator
+from aura.kernel.security.keys import KeyRing, read_secret_key
+from aura.modules import AURA_MODULES
+
+NAME = "aura"
+
+
+class Database:
+    """A running PostgreSQL with a migrated database, as durable as in production."""
+
+    def __init__(self, postgres: EmbeddedPostgres, keys: KeyRing, secret_key_file: Path) -> None:
+        self._postgres = postgres
+        self._keys = keys
+        self.secret_key_file = secret_key_file
+
+    @property
+    def url(self) -> str:
+        """The superuser's URL."""
+        return self._postgres.url(NAME)
+
+    @property
+    def users_url(self) -> URL:
+        """The URL of the role that the users module connects as."""
+        return async_url(self.url).set(username=role_of("users"), password=role_password(self._keys, "users"))
+
+    def cpu_seconds(self) -> float:
+        """The processor time that PostgreSQL has used, with that of its processes that have ended."""
+        socket = parse_qs(urlsplit(self.url).query)["host"][0]
+        postmaster = psutil.Process(int((Path(socket) / ".s.PGSQL.5432.lock").read_text().split()[0]))
+        seconds = 0.0
+        for process in postmaster.children():
+            with suppress(psutil.NoSuchProcess):  # it has just ended, and is in the next sum
+                times = process.cpu_times()
+                seconds += times.user + times.system
+        return seconds + sum(postmaster.cpu_times()[:4])
+
+
+@asynccontextmanager
+async def running_database(folder: Path) -> AsyncIterator[Database]:
+    """Lend a new, migrated database in a folder."""
+    secret_key_file = folder / "secret.key"
+    keys = read_secret_key(secret_key_file, create=True)
+    with EmbeddedPostgres(folder / "postgres", password=keys.password("embedded-postgres")) as postgres:
+        connection = await asyncpg.connect(postgres.url())
+        await connection.execute(f"CREATE DATABASE {NAME}")
+        await connection.close()
+        database = Database(postgres, keys, secret_key_file)
+        await Migrator(url=async_url(database.url), keys=keys, modules=list(AURA_MODULES)).upgrade()
+        yield database

@@ -1,0 +1,119 @@
+"""Aura and its peers: how they are started, what they are asked, and whether they answer right."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from benchmarks import load
+from benchmarks.database import Database
+from benchmarks.load import Measured
+from benchmarks.population import Size, example_user, user_id
+from benchmarks.rounds import Load, Subject
+from benchmarks.servers import Server, running
+from generated.aura.mentalhealth.v1.therapy_session_service_pb2 import ListTherapySessionsRequest
+from generated.aura.mentalhealth.v1.therapy_session_service_pb2_grpc import TherapySessionServiceStub
+from generated.aura.users.v1.user_service_pb2 import GetUserRequest
+from generated.aura.users.v1.user_service_pb2_grpc import UserServiceStub
+
+USER = example_user()
+GET_USER = "/aura.users.v1.UserService/GetUser"
+LIST_SESSIONS = "/aura.mentalhealth.v1.TherapySessionService/ListTherapySessions"
+LISTED = 20
+ECHO, AURA, FASTAPI = "echo", "Aura: GetUser", "FastAPI: user"
+DRF = ("Django REST framework: user (sync)", "Django REST framework: user (gthread)")
+DRF_THREADS = 4
+
+
+def aura_environment(database: Database) -> dict[str, str]:
+    """Return Aura's settings: production's, with nothing but what production requires."""
+    return {
+        "AURA_ENVIRONMENT": "production",
+        "AURA_PORT": "{port}",
+        "AURA_DATABASE_URL": database.url,
+        "AURA_SECRET_KEY_FILE": str(database.secret_key_file),
+    }
+
+
+def start_subjects(database: Database, size: Size, folder: Path, stack: ExitStack) -> list[Subject]:
+    """Start all servers, see that they answer right, and return what they are asked."""
+    database_url = {"BENCHMARK_DATABASE_URL": database.users_url.render_as_string(hide_password=False)}
+
+    def start(name: str, *arguments: str, environment: dict[str, str]) -> Server:
+        return stack.enter_context(running(name, arguments, folder, environment=environment))
+
+    def gunicorn(name: str, *options: str) -> Server:
+        bound = ("--workers=1", "--bind=127.0.0.1:{port}", *options, "benchmarks.peers.drf:application")
+        return start(name, "-m", "gunicorn", *bound, environment=database_url)
+
+    echo = start("echo", "-m", "benchmarks.peers.echo", "{port}", environment={})
+    aura = start("aura", "server.py", environment=aura_environment(database))
+    sync = gunicorn("drf-sync", "--worker-class=sync")
+    threads = gunicorn("drf-gthread", "--worker-class=gthread", f"--threads={DRF_THREADS}")
+    fastapi = start(
+        "fastapi", "-m", "uvicorn", "--port={port}", "benchmarks.peers.fastapi_app:app", environment=database_url
+    )
+    return [
+        Subject(name=ECHO, server=echo, load=gets_user_by_grpc(echo)),
+        Subject(name=AURA, server=aura, load=gets_user_by_grpc(aura)),
+        *(
+            Subject(name=name, server=server, load=_gets_user_by_http(server))
+            for name, server in zip((*DRF, FASTAPI), (sync, threads, fastapi), strict=True)
+        ),
+        Subject(name="Aura: ListTherapySessions", server=aura, load=_lists_sessions(aura)),
+        Subject(name="Aura: ScheduleTherapySession", server=aura, load=_books(aura, size)),
+    ]
+
+
+def gets_user_by_grpc(server: Server) -> Load:
+    """See that a server answers GetUser right, and return what asks it for more."""
+    request = GetUserRequest(user_id=USER.user_id)
+    with grpc.insecure_channel(server.address) as channel:
+        _require(server, UserServiceStub(channel).GetUser(request, wait_for_ready=True), USER)
+    return _h2load(server, GET_USER, request, USER)
+
+
+def _gets_user_by_http(server: Server) -> Load:
+    path = f"/api/users/{USER.user_id}"
+    with urllib.request.urlopen(f"http://{server.address}{path}") as response:
+        answer = json.load(response)
+    times = {"create_time": USER.create_time.ToJsonString(), "update_time": USER.update_time.ToJsonString()}
+    same = {name: getattr(USER, name) for name in ("user_id", "email", "display_name", "phone_number", "time_zone")}
+    expected = {**same, **times, "locale": USER.locale, "roles": ["PATIENT"], "state": "ACTIVE", "etag": USER.etag}
+    _require(server, answer, expected)
+    return lambda _, seconds: load.wrk(server.address, path, seconds=seconds)
+
+
+def _lists_sessions(server: Server) -> Load:
+    request = ListTherapySessionsRequest(therapist_id=str(user_id(1)), page_size=LISTED)
+    with grpc.insecure_channel(server.address) as channel:
+        page = TherapySessionServiceStub(channel).ListTherapySessions(request)
+    _require(server, {session.therapist_id for session in page.sessions}, {request.therapist_id})
+    _require(server, (len(page.sessions), bool(page.next_page_token)), (LISTED, True))
+    return _h2load(server, LIST_SESSIONS, request, page)
+
+
+def _h2load(server: Server, path: str, request: Any, response: Any) -> Load:
+    body, response_bytes = request.SerializeToString(), response.ByteSize()
+    return lambda requests, _: load.h2load(server.address, path, body, requests=requests, response_bytes=response_bytes)
+
+
+def _books(server: Server, size: Size) -> Load:
+    booked = 0
+
+    def book(requests: int, _: float) -> Measured:
+        nonlocal booked
+        booked += requests
+        return load.bookings(server.address, first=booked - requests, requests=requests, users=size.users)
+
+    return book
+
+
+def _require(server: Server, answer: object, expected: object) -> None:
+    if answer != expected:
+        raise SystemExit(f"bench: {server.name} answers {answer} instead of {expected}")
