@@ -84,8 +84,8 @@ class DatabaseLimits:
         lock_timeout: How long a statement waits for what another transaction holds.
     """
 
-    pool_size: int = 4
-    pool_overflow: int = 2
+    pool_size: int = 6
+    pool_overflow: int = 0
     pool_timeout: float = 5.0
     statement_timeout: float = 15.0
     lock_timeout: float = 5.0

@@ -58,8 +58,8 @@ class Settings(BaseSettings):
         "auto", description="console for people, json for machines; auto: console in development, else json"
     )
     drain_seconds: float = Field(10.0, ge=0, le=3600, description="time that running calls get at stop, in seconds")
-    database_pool_size: int = Field(4, ge=1, le=100, description="connections to the database that each module keeps")
-    database_pool_overflow: int = Field(2, ge=0, le=100, description="connections that a module opens on top when busy")
+    database_pool_size: int = Field(6, ge=1, le=100, description="connections to the database that each module keeps")
+    database_pool_overflow: int = Field(0, ge=0, le=100, description="connections that a module opens on top when busy")
     database_pool_timeout_seconds: float = Field(
         5.0, gt=0, le=300, description="time that a call waits for a connection; then RESOURCE_EXHAUSTED"
     )
