@@ -35,7 +35,7 @@ PARTS = {
     "kernel": r"aura/kernel/",
     "users module": r"aura/users/",
 }
-LOOP = "asyncio/events.py:Handle._run"
+LOOP = ("asyncio/events.py:Handle._run", "asyncio/base_events.py:BaseEventLoop._run_once")
 SHOWN = 25
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
-from sqlalchemy import URL, CursorResult, Executable, Row, make_url
+import asyncpg
+from sqlalchemy import URL, CursorResult, Executable, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from aura.kernel.errors import (
     Aborted,
@@ -24,6 +25,7 @@ from aura.kernel.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from aura.kernel.query import Query, Record
 from aura.kernel.security.keys import KeyRing
 
 CONNECT_SECONDS = 10.0
@@ -35,12 +37,14 @@ CHARACTER_NOT_STORABLE = "22021"
 UNAVAILABLE_STATES = ("08", "57P", "53300")
 
 Parameters = Mapping[str, Any] | None
+Rows = Sequence[Any]
+"""Rows whose columns are attributes."""
 
 
 class Execute(Protocol):
     """How a repository runs a statement: `Database.execute`, each by itself, or `UnitOfWork.execute`, all as one."""
 
-    async def __call__(self, statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
+    async def __call__(self, statement: Executable | Query, parameters: Parameters = None) -> Rows:
         """Runs a statement and returns its rows; none for a statement that gives none."""
         ...
 
@@ -127,16 +131,35 @@ class Database:
         """The engine whose connections begin a transaction with their first statement."""
         return self._transactional
 
-    async def execute(self, statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
-        """Runs one statement as a transaction of its own: the cheapest way to read.
+    async def execute(self, statement: Executable | Query, parameters: Parameters = None) -> Rows:
+        """Runs one statement as a transaction of its own: the cheapest way to read, cheapest of all for a `Query`.
 
         Everything happens in one greenlet, where `read` needs one to connect, one to execute and one to give back.
         """
+        if isinstance(statement, Query):
+            return await greenlet_spawn(self._fetch, statement, statement.arguments(parameters or {}))
         return await greenlet_spawn(self._execute, statement, parameters)
 
-    def _execute(self, statement: Executable, parameters: Parameters) -> Sequence[Row[Any]]:
+    def _execute(self, statement: Executable, parameters: Parameters) -> Rows:
         with self._engine.sync_engine.connect() as connection:
             return rows_of(connection.execute(statement, parameters))
+
+    def _fetch(self, query: Query, arguments: Sequence[Any]) -> Rows:
+        """Runs a query on the driver's own connection, which the pool lends."""
+        lent = self._engine.sync_engine.raw_connection()
+        driver: Any = lent.driver_connection
+        try:
+            rows: Rows = await_only(driver.fetch(query.sql, *arguments, record_class=Record))
+        except Exception as error:
+            if driver.is_closed():
+                lent.invalidate(error)
+            raise
+        except BaseException as error:  # cut off: what state the connection is in is not known
+            lent.invalidate(error)
+            raise
+        finally:
+            lent.close()
+        return rows
 
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Lends a connection on which every statement is its own transaction."""
@@ -169,7 +192,7 @@ class _Lent(AbstractAsyncContextManager[AsyncConnection]):
         await self._connection.close()
 
 
-def rows_of(result: CursorResult[Any]) -> Sequence[Row[Any]]:
+def rows_of(result: CursorResult[Any]) -> Rows:
     """Returns the rows of a result; none of a statement that gives none."""
     return result.all() if result.returns_rows else ()
 
@@ -226,6 +249,8 @@ _ERROR_BY_STATE: Mapping[str, Callable[[], AuraError]] = {
 def _is_unreachable(error: BaseException) -> bool:
     if isinstance(error, OSError) or sqlstate_of(error).startswith(UNAVAILABLE_STATES):
         return True
+    if isinstance(error, asyncpg.InterfaceError):
+        return not isinstance(error, asyncpg.DataError)  # the connection is no more; a wrong argument is our own fault
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     return isinstance(error, (OperationalError, InterfaceError)) and not sqlstate_of(error)

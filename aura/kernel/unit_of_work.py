@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextvars import Token
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
-from sqlalchemy import Executable, Row
+from sqlalchemy import Executable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from aura.kernel.database import Database, Parameters, connection_held, rows_of
+from aura.kernel.database import Database, Parameters, Rows, connection_held, rows_of
 from aura.kernel.idempotency import IdempotentRequest
+from aura.kernel.query import Query
 
 
 class UnitOfWork:
@@ -51,9 +51,10 @@ class UnitOfWork:
             connection_held.reset(self._held)
         await connection.close()
 
-    async def execute(self, statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
+    async def execute(self, statement: Executable | Query, parameters: Parameters = None) -> Rows:
         """Runs a statement inside the transaction; returns its rows."""
-        return rows_of(await self.connection.execute(statement, parameters))
+        executable = statement.statement if isinstance(statement, Query) else statement
+        return rows_of(await self.connection.execute(executable, parameters))
 
     async def replayed(self) -> UUID | None:
         """Returns the id of the resource that this same request made or changed before; None if it is new.

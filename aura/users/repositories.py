@@ -15,6 +15,7 @@ from sqlalchemy.types import TypeEngine
 
 from aura.kernel.database import Execute, violated_constraint
 from aura.kernel.pagination import Position
+from aura.kernel.query import Query
 from aura.kernel.unit_of_work import UnitOfWork
 from aura.users.errors import EmailTaken, UserNotFound
 from aura.users.models import (
@@ -31,8 +32,9 @@ from aura.users.models import (
 UNIQUE_EMAIL = "users_email_key_key"
 LAST_CHARACTER = "\U0010ffff"
 _SELECT = select(users_table)
-_GET = _SELECT.where(users_table.c.user_id == bindparam("user_id"))
-_GET_FOR_UPDATE = _GET.with_for_update()
+_BY_ID = _SELECT.where(users_table.c.user_id == bindparam("user_id"))
+_GET = Query(_BY_ID)
+_GET_FOR_UPDATE = _BY_ID.with_for_update()
 _ADD = insert(users_table)
 _SAVE = update(users_table)
 _ADD_CHANGE = insert(user_changes_table)

@@ -26,6 +26,7 @@ from sqlalchemy.dialects.postgresql import TSTZRANGE, Range
 from sqlalchemy.exc import IntegrityError
 
 from aura.kernel.database import Execute, violated_constraint
+from aura.kernel.query import Query
 from aura.mentalhealth.domain.entities.period import Period
 from aura.mentalhealth.domain.entities.therapy_session import (
     LONGEST,
@@ -39,7 +40,7 @@ from aura.mentalhealth.domain.repositories.therapy_session_repository import Ses
 from aura.mentalhealth.infrastructure.tables import session_participants, session_transitions, therapy_sessions
 
 NO_OVERLAP = "session_participants_no_overlap"
-_GET = (
+_GET = Query(
     select(therapy_sessions, session_transitions)
     .join_from(therapy_sessions, session_transitions, therapy_sessions.c.session_id == session_transitions.c.session_id)
     .where(therapy_sessions.c.session_id == bindparam("session_id"))
