@@ -71,6 +71,7 @@ def wrk(address: str, path: str, *, seconds: float) -> Measured:
     """Make HTTP requests, all of one path."""
     output = _run(
         ["wrk", "--threads=1", f"--connections={CONCURRENCY}", f"--duration={round(seconds)}s"],
+        ["--timeout=30s"],  # a request that waits long is slow, not failed
         [f"--script={REPORT}", f"http://{address}{path}"],
     )
     report = json.loads(output.splitlines()[-1])

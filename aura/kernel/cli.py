@@ -9,19 +9,30 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from aura.kernel.database import sync_url
 from aura.kernel.diagnosis import diagnose
 from aura.kernel.migrations import HEAD, Step
 from aura.kernel.module import ModuleSpec
-from aura.kernel.serving import EXPECTED_ERRORS, migrator_of, run_server
-from aura.kernel.settings import read_settings
+from aura.kernel.module_table import modules_graph, modules_table
+from aura.kernel.process_group import ProcessGroup
+from aura.kernel.security.keys import read_secret_key
+from aura.kernel.serving import EXPECTED_ERRORS, database_of, migrator_of, run_server, set_up_logging, topology_of
+from aura.kernel.settings import Settings, read_settings
+from aura.kernel.topology import read_topology
 
 INTERRUPTED = 128 + signal.SIGINT
+
+TopologyOption = Annotated[
+    Path | None, typer.Option(help="File that says which process hosts which modules; default: AURA_TOPOLOGY_FILE.")
+]
+ProcessOption = Annotated[str | None, typer.Option(help="Which process of it this is; default: AURA_PROCESS.")]
+UntilEofOption = Annotated[bool, typer.Option("--until-eof", help="Stop when standard input ends, too.")]
 
 
 @contextmanager
@@ -37,11 +48,31 @@ def plain_errors() -> Iterator[None]:
         sys.exit(INTERRUPTED)
 
 
-def serve(specs: Mapping[str, ModuleSpec]) -> None:
-    """Serves all modules until stopped."""
+def serve(
+    specs: Mapping[str, ModuleSpec], *, topology: Path | None, process: str | None, until_eof: bool = False
+) -> None:
+    """Serves the modules of a process until stopped."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with plain_errors():
-        run_server(read_settings(os.environ), specs)
+        run_server(settings_of(topology, process), specs, until_eof=until_eof)
+
+
+def settings_of(topology: Path | None = None, process: str | None = None) -> Settings:
+    """Returns the settings of the process's environment, with what the command line says instead."""
+    given = {"AURA_TOPOLOGY_FILE": topology, "AURA_PROCESS": process}
+    return read_settings(os.environ | {name: str(value) for name, value in given.items() if value is not None})
+
+
+def server_program(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
+    """Returns the program that only serves."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+    @app.command()
+    def _serve(*, topology: TopologyOption = None, process: ProcessOption = None) -> None:
+        """Serve all modules, or those of one process of a topology, until stopped."""
+        serve(specs, topology=topology, process=process)
+
+    return app
 
 
 def command_line(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
@@ -54,9 +85,16 @@ def command_line(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
     )
 
     @app.command("serve")
-    def _serve() -> None:
-        """Serve all modules until stopped."""
-        serve(specs)
+    def _serve(
+        *, topology: TopologyOption = None, process: ProcessOption = None, until_eof: UntilEofOption = False
+    ) -> None:
+        """Serve all modules, or those of one process of a topology, until stopped."""
+        serve(specs, topology=topology, process=process, until_eof=until_eof)
+
+    @app.command("run")
+    def _run(*, topology: TopologyOption = None) -> None:
+        """Run all processes of a topology on this machine, until stopped."""
+        raise typer.Exit(code=run(specs, topology))
 
     @app.command("migrate")
     def _migrate(
@@ -71,10 +109,8 @@ def command_line(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
             raise typer.BadParameter(f"no module {', '.join(sorted(unknown))}; there are {', '.join(specs)}")
         migrate(module or list(specs), to=to, only_plan=plan)
 
-    @app.command("modules")
-    def _modules() -> None:
-        """List the modules: what they provide and what they depend on."""
-        Console().print(modules_table(specs))
+    app.add_typer(_modules_commands(specs), name="modules")
+    app.add_typer(_topology_commands(specs), name="topology")
 
     @app.command("check")
     def _check() -> None:
@@ -103,13 +139,63 @@ def migrate(modules: Sequence[str], *, to: str, only_plan: bool) -> None:
             typer.echo("nothing to do")
 
 
-def modules_table(specs: Mapping[str, ModuleSpec]) -> Table:
-    """Returns the modules as a table."""
-    table = Table("module", "name", "architecture", "services", "depends on")
-    for name, spec in specs.items():
-        services, dependencies = "\n".join(spec.provides), ", ".join(spec.dependencies)
-        table.add_row(name, spec.name, spec.architecture, services, dependencies or "-")
-    return table
+def run(specs: Mapping[str, ModuleSpec], topology_file: Path | None) -> int:
+    """Runs all processes of a topology, with one database between them; returns the exit status."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    status = 1
+    with plain_errors():
+        settings = settings_of(topology_file)
+        topology = topology_of(settings, specs)
+        set_up_logging(settings)
+        keys = read_secret_key(settings.secret_key_path, create=not settings.in_production)
+        with database_of(settings, keys) as databases:
+            environment = dict(os.environ)
+            if databases.embedded is not None:
+                environment["AURA_DATABASE_URL"] = sync_url(databases.url)
+            group = ProcessGroup({name: _serve_command(settings, name) for name in topology.processes}, environment)
+            status = asyncio.run(group.run(databases.revive))
+    return status
+
+
+def _serve_command(settings: Settings, process: str) -> list[str]:
+    command = [sys.executable, "-m", "aura", "serve", "--until-eof"]
+    if settings.topology_file is None:
+        return command
+    return [*command, "--topology", str(settings.topology_file), "--process", process]
+
+
+def _modules_commands(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
+    app = typer.Typer(help="Show the modules.", invoke_without_command=True)
+
+    @app.callback()
+    def _modules(context: typer.Context, *, topology: TopologyOption = None) -> None:
+        """List the modules: what they provide and depend on, where they are hosted, and whether they answer."""
+        if context.invoked_subcommand is None:
+            with plain_errors():
+                found = topology_of(settings_of(topology), specs)
+                Console().print(asyncio.run(modules_table(specs, found)))
+
+    @app.command("graph")
+    def _graph(*, topology: TopologyOption = None) -> None:
+        """Draw the modules, their calls and their events as a Mermaid flowchart."""
+        with plain_errors():
+            typer.echo(modules_graph(specs, topology_of(settings_of(topology), specs)))
+
+    return app
+
+
+def _topology_commands(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
+    app = typer.Typer(help="Look at topologies.", no_args_is_help=True)
+
+    @app.command("check")
+    def _check(file: Annotated[Path, typer.Argument(help="The topology to look at.")]) -> None:
+        """Say what is wrong with a topology, and how to mend it."""
+        with plain_errors():
+            topology = read_topology(file, specs)
+        for process in topology.processes.values():
+            typer.echo(f"{process.name} at {process.address}: {', '.join(process.modules) or 'no modules'}")
+
+    return app
 
 
 def check(specs: Mapping[str, ModuleSpec]) -> bool:

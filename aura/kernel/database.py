@@ -76,6 +76,11 @@ def async_url(url: str) -> URL:
     return parsed
 
 
+def sync_url(url: URL) -> str:
+    """Returns a URL in the form that a setting has, with its password."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatabaseLimits:
     """How much a module may ask of the database; times are in seconds.

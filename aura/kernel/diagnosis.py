@@ -14,7 +14,7 @@ from aura.kernel.module import ModuleSpec, load_module, validate_services, valid
 from aura.kernel.registry import generated_servicer, owner_of_generated
 from aura.kernel.security.keys import read_secret_key
 from aura.kernel.servicers import missing_methods
-from aura.kernel.serving import EXPECTED_ERRORS, database_of, is_behind, reaching
+from aura.kernel.serving import EXPECTED_ERRORS, database_of, is_behind, reaching, topology_of
 from aura.kernel.settings import Settings, SettingsError, read_settings
 from generated.aura.options.v1 import access_pb2
 
@@ -38,10 +38,12 @@ def diagnose(environment: Mapping[str, str], specs: Mapping[str, ModuleSpec]) ->
         yield Finding(subject="settings", problems=tuple(str(error).splitlines()))
         return
     yield Finding(subject="settings", problems=())
+    if settings.topology_file is not None:
+        yield _finding("topology", lambda: topology_of(settings, specs))
     yield _finding("database", lambda: _check_database(settings, specs))
 
 
-def _finding(subject: str, check: Callable[[], None]) -> Finding:
+def _finding(subject: str, check: Callable[[], object]) -> Finding:
     try:
         check()
     except (*EXPECTED_ERRORS, _ContractError) as error:

@@ -1,24 +1,48 @@
-"""Health, which lets a server go."""
+"""Health: of what is hosted here, and of what is hosted elsewhere, as other processes tell it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio
 
+SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+ASK_SECONDS = 1.0
 
-class DrainingHealthServicer(aio.HealthServicer):  # type: ignore[misc] # the package has no types
-    """Ends its watches when the server drains: they would hold up the stop for as long as a running call may."""
+ServingStatus = Any  # an enum of the package, which has no types
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
-    def __init__(self) -> None:
+
+class PlatformHealth(aio.HealthServicer):  # type: ignore[misc] # the package has no types
+    """Answers for the whole platform; ends its watches when the server drains, for they would hold up the stop.
+
+    Args:
+        elsewhere: for each service that is hosted in another process, what returns the channel to that.
+    """
+
+    def __init__(self, elsewhere: Mapping[str, Callable[[], grpc.aio.Channel]]) -> None:
         super().__init__()
+        self._elsewhere = elsewhere
         self._drained = asyncio.Event()
+
+    async def status_of(self, service: str) -> ServingStatus:
+        """Returns the status of a service of the platform; a process that cannot be reached serves nothing."""
+        return (await self._ask(service)).status
 
     async def end_watches(self) -> None:
         """Ends the streams of all watchers, once they have been told that nothing is served any more."""
         await asyncio.sleep(0.01)
         self._drained.set()
+
+    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 as in the contract
+        """Returns the status of a service, or of this process."""
+        if request.service in self._elsewhere:
+            return await self._ask(request.service)
+        return await super().Check(request, context)
 
     async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802 as in the contract
         """Sends the status of a service now and whenever it changes, until the server drains."""
@@ -32,3 +56,13 @@ class DrainingHealthServicer(aio.HealthServicer):  # type: ignore[misc] # the pa
             await asyncio.wait([watch])
         if not watch.cancelled():
             watch.result()
+
+    async def _ask(self, service: str) -> Any:
+        request = health_pb2.HealthCheckRequest(service=service)
+        if service not in self._elsewhere:
+            return await super().Check(request, None)
+        try:
+            stub = health_pb2_grpc.HealthStub(self._elsewhere[service]())
+            return await stub.Check(request, timeout=ASK_SECONDS)
+        except grpc.aio.AioRpcError:
+            return health_pb2.HealthCheckResponse(status=NOT_SERVING)

@@ -6,39 +6,46 @@ import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import grpc
 from dishka import Container, Provider
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 from sqlalchemy import URL
 
-from aura.kernel import module_service
+from aura.kernel import health, module_service
 from aura.kernel.container import KernelProvider, module_container
+from aura.kernel.contracts import load_contract, service_names
 from aura.kernel.database import Database
 from aura.kernel.database_monitor import LIMITS as MONITOR_LIMITS
 from aura.kernel.database_monitor import DatabaseMonitor, Revive
-from aura.kernel.health import DrainingHealthServicer
+from aura.kernel.forwarding import Forwarding
+from aura.kernel.health import NOT_SERVING, SERVING, PlatformHealth
 from aura.kernel.housekeeping import Housekeeping
 from aura.kernel.inprocess import InProcessServer
 from aura.kernel.interceptors.access_log import AccessLog
-from aura.kernel.interceptors.chain import InterceptorChain
+from aura.kernel.interceptors.chain import Interceptor, InterceptorChain
+from aura.kernel.interceptors.dependencies import DeclaredDependencies
 from aura.kernel.interceptors.error_mapping import ErrorMapping
-from aura.kernel.interceptors.identity import Identity
+from aura.kernel.interceptors.identity import CallerIdentity
 from aura.kernel.interceptors.load_shedding import LoadShedding
 from aura.kernel.interceptors.request_id import RequestIds
+from aura.kernel.interceptors.trace_context import Tracing
 from aura.kernel.interceptors.validation import Validation
 from aura.kernel.module import ModuleSpec, load_module, validate_services, validate_specs
 from aura.kernel.reflection import SERVICES as REFLECTION_SERVICES
 from aura.kernel.reflection import add_reflection
 from aura.kernel.registry import ServiceRegistry, add_to_server, generated_servicer, owner_of_generated
+from aura.kernel.remote import server_credentials
+from aura.kernel.security.internal_identity import InternalIdentities
 from aura.kernel.security.keys import KeyRing
 from aura.kernel.servicers import ScopedServicer, missing_methods
 from aura.kernel.settings import Settings
+from aura.kernel.topology import Process, Topology
 
-HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-PROCESS = "aura"
 HIGHEST_PORT = 65535
 NOTICE_SECONDS = 0.05  # from telling that nothing is served any more to closing the port
+SHORTEST_PING_INTERVAL_MILLISECONDS = 5_000  # processes ping one another every 20 s
 
 
 class AddressInUse(Exception):
@@ -70,7 +77,18 @@ class HostedModule:
 
 
 class Host:
-    """The modules of this process and the servers they are reached by."""
+    """The modules of one process and the servers they are reached by; calls of all other modules are passed on.
+
+    Args:
+        settings: what the operator chose.
+        specs: all modules of the platform.
+        database_url: the database, without the roles of modules.
+        keys: the platform's keys.
+        topology: where each module is hosted; by default all of them here, at the address that the settings name.
+        process: the name of this process in the topology.
+        overrides: providers that take the place of a module's own.
+        revive_database: starts the database again if that is up to this process.
+    """
 
     def __init__(
         self,
@@ -79,44 +97,72 @@ class Host:
         specs: Mapping[str, ModuleSpec],
         database_url: URL,
         keys: KeyRing,
+        topology: Topology | None = None,
+        process: str | None = None,
         overrides: Mapping[str, Sequence[Provider]] | None = None,
         revive_database: Revive = lambda: None,
     ) -> None:
         validate_specs(specs)
         self._settings = settings
         self._specs = specs
-        self._health = DrainingHealthServicer()
+        self._topology = topology or Topology.single(specs, host=settings.host, port=settings.port)
+        self._process = self._topology.process(process)
         self._admission = LoadShedding(limit=settings.maximum_concurrent_calls)
+        identities = InternalIdentities(keys)
+        elsewhere = {
+            service: self._topology.host_of(module)
+            for module, spec in specs.items()
+            if module not in self._process.modules
+            for service in service_names(module, spec)
+        }
+        interceptors: list[Interceptor] = [
+            RequestIds(),
+            Tracing(),
+            AccessLog(),
+            ErrorMapping(),
+            CallerIdentity(identities=identities, process=self._process.name),
+            self._admission,
+        ]
         chain = InterceptorChain(
-            [
-                RequestIds(),
-                AccessLog(),
-                ErrorMapping(),
-                Identity(),
-                self._admission,
-                Validation(),
-            ],
-            except_services=[HEALTH_SERVICE, *REFLECTION_SERVICES],
+            [*interceptors, DeclaredDependencies(specs), Validation()],
+            except_services=[health.SERVICE, *REFLECTION_SERVICES, *elsewhere],
         )
         self._network = _network_server(chain, settings.maximum_message_bytes)
         self._in_process = InProcessServer(interceptors=[chain], maximum_message_bytes=settings.maximum_message_bytes)
-        self.registry = ServiceRegistry(specs=specs, server=self._in_process)
+        self.registry = ServiceRegistry(
+            specs=specs,
+            topology=self._topology,
+            process=self._process,
+            server=self._in_process,
+            identities=identities,
+            maximum_message_bytes=settings.maximum_message_bytes,
+        )
+        self._forwarding = Forwarding(
+            elsewhere=elsewhere,
+            chain=InterceptorChain(interceptors),
+            registry=self.registry,
+            identities=identities,
+            process=self._process.name,
+        )
+        self._health = PlatformHealth(
+            {service: partial(self._channel_to, process) for service, process in elsewhere.items()}
+        )
         self._modules = {
-            name: self._host(name, spec, database_url, keys, (overrides or {}).get(name, ()))
-            for name, spec in specs.items()
+            name: self._host(name, specs[name], database_url, keys, (overrides or {}).get(name, ()))
+            for name in self._process.modules
         }
         self.address = ""
-        module = next(iter(specs))
-        self._monitor = DatabaseMonitor(
-            database=Database(url=database_url, module=module, keys=keys, limits=MONITOR_LIMITS),
-            on_change=self._database_changed,
-            revive=revive_database,
-        )
+        self._monitor = self._watch_database(database_url, keys, revive_database)
         self._housekeeping = Housekeeping({name: hosted.database for name, hosted in self._modules.items()})
 
     @property
+    def process(self) -> Process:
+        """This process, as the topology has it; its port is the one it serves at once it has started."""
+        return self._process
+
+    @property
     def services(self) -> list[str]:
-        """The full names of all services that the modules and the kernel host."""
+        """The full names of all services that the modules and the kernel host here."""
         return [
             *(service for module in self._modules.values() for service in module.services),
             module_service.SERVICE,
@@ -134,19 +180,23 @@ class Host:
         Raises:
             AddressInUse: The port is taken.
         """
-        self.address = self._bind()
+        self._bind()
+        servers = (self._network, self._in_process)
         for module in self._modules.values():
             for servicer_class in module.servicers:
                 stand_in = ScopedServicer(servicer_class=servicer_class, container=module.container)
-                add_to_server(servicer_class, stand_in, (self._network, self._in_process))
-        servicer = module_service.ModuleServicer(specs=self._specs, process=PROCESS, address=self.address)
-        add_to_server(module_service.ModuleServicer, servicer, (self._network, self._in_process))
+                add_to_server(servicer_class, stand_in, servers)
+        servicer = module_service.ModuleServicer(specs=self._specs, topology=self._topology, health=self._health)
+        add_to_server(module_service.ModuleServicer, servicer, servers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._network)
-        add_reflection([*self.services, HEALTH_SERVICE], self._network)
+        for server in servers:
+            server.add_generic_rpc_handlers((self._forwarding,))
+        add_reflection(self._described_services(), self._network)
         await self._in_process.start()
         await self._network.start()
         await self._report_health(database_answers=True)
-        self._monitor.start()
+        if self._monitor:
+            self._monitor.start()
         self._housekeeping.start()
 
     async def stop(self, grace: float) -> None:
@@ -157,7 +207,8 @@ class Host:
         drained = asyncio.create_task(self._network.stop(grace))
         await self._health.end_watches()
         await self._housekeeping.stop()
-        await self._monitor.stop()
+        if self._monitor:
+            await self._monitor.stop()
         await drained
         await self._in_process.stop(grace)
         await self.registry.close()
@@ -172,9 +223,25 @@ class Host:
         await self._report_health(database_answers=answers)
 
     async def _report_health(self, *, database_answers: bool) -> None:
-        response = health_pb2.HealthCheckResponse
         for service in ("", *self.services):
-            await self._health.set(service, response.SERVING if database_answers else response.NOT_SERVING)
+            await self._health.set(service, SERVING if database_answers else NOT_SERVING)
+
+    def _watch_database(self, url: URL, keys: KeyRing, revive: Revive) -> DatabaseMonitor | None:
+        """Returns what watches the database, as the first of the modules here; None where there is no module."""
+        if not self._process.modules:
+            return None
+        database = Database(url=url, module=self._process.modules[0], keys=keys, limits=MONITOR_LIMITS)
+        return DatabaseMonitor(database=database, on_change=self._database_changed, revive=revive)
+
+    def _channel_to(self, process: Process) -> grpc.aio.Channel:
+        return self.registry.remote(process).channel
+
+    def _described_services(self) -> list[str]:
+        """Returns the services that reflection describes: all of the platform, for all can be called here."""
+        for name in self._specs:
+            load_contract(name)
+        modules = (service for name, spec in self._specs.items() for service in service_names(name, spec))
+        return [*modules, module_service.SERVICE, health.SERVICE]
 
     def _host(
         self, name: str, spec: ModuleSpec, database_url: URL, keys: KeyRing, overrides: Sequence[Provider]
@@ -188,14 +255,19 @@ class Host:
         validate_services(name, spec, (service.rpartition(".")[2] for service in hosted.services), missing)
         return hosted
 
-    def _bind(self) -> str:
-        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
-        require_free(self._settings.host, self._settings.port)
+    def _bind(self) -> None:
+        address, tls = self._process.address, self._topology.tls
+        require_free(self._process.host, self._process.port)
         try:
-            port = self._network.add_insecure_port(f"{host}:{self._settings.port}")
+            if tls is None:
+                port = self._network.add_insecure_port(address)
+            else:
+                port = self._network.add_secure_port(address, server_credentials(tls.of(self._process.name)))
         except RuntimeError:
-            raise AddressInUse(host=self._settings.host, port=self._settings.port) from None
-        return f"{host}:{port}"
+            raise AddressInUse(host=self._process.host, port=self._process.port) from None
+        self._topology = self._topology.listening(self._process.name, port)
+        self._process = self._topology.process(self._process.name)
+        self.address = self._process.address
 
 
 def require_free(host: str, port: int) -> None:
@@ -220,5 +292,7 @@ def _network_server(chain: InterceptorChain, maximum_message_bytes: int) -> grpc
             ("grpc.max_receive_message_length", maximum_message_bytes),
             ("grpc.max_send_message_length", maximum_message_bytes),
             ("grpc.so_reuseport", 0),  # otherwise a second server on the port would go unnoticed
+            ("grpc.http2.min_ping_interval_without_data_ms", SHORTEST_PING_INTERVAL_MILLISECONDS),
+            ("grpc.keepalive_permit_without_calls", 1),
         ],
     )

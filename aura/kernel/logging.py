@@ -46,6 +46,8 @@ def _add_context(process: str) -> Any:
         call = current_call.get()
         if call is not None:
             event["request_id"] = call.request_id
+            if call.trace is not None:
+                event["trace_id"] = call.trace.trace_id
         event["process"] = process
         return event
 

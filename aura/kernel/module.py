@@ -77,6 +77,11 @@ def load_module(spec: ModuleSpec) -> Module:
     return cast("Module", getattr(importlib.import_module(package), class_name)())
 
 
+def package_of(spec: ModuleSpec) -> str:
+    """Returns the Python package that a module is, as `aura.users`."""
+    return spec.entry.partition(":")[0].rpartition(".")[0]
+
+
 def validate_specs(specs: Mapping[str, ModuleSpec]) -> None:
     """Checks what can be known without importing a module.
 

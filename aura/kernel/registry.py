@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import grpc
 
-from aura.kernel.channel import ModuleChannel
-from aura.kernel.errors import PermissionDenied
+from aura.kernel.channel import Metadata, ModuleChannel, Translate
+from aura.kernel.contracts import load_contract, service_names
 from aura.kernel.inprocess import InProcessServer
 from aura.kernel.interceptors.call import current_call
+from aura.kernel.interceptors.dependencies import require_declared
 from aura.kernel.interceptors.identity import CALLER_MODULE, CALLER_USER
 from aura.kernel.module import ModuleSpec
+from aura.kernel.remote import RemoteProcess, error_of_call, watch
 from aura.kernel.security.actor import LOCAL_ACTOR_ID
+from aura.kernel.security.internal_identity import IDENTITY_METADATA, Identity, InternalIdentities
+from aura.kernel.topology import Process, Topology
 
 Stub = TypeVar("Stub")
-
-
-class UndeclaredDependency(PermissionDenied):
-    """A module asked for a service of a module that it does not declare as a dependency."""
-
-    def __init__(self, *, module: str, dependency: str) -> None:
-        super().__init__(
-            f"module {module} may not call {dependency}: add it to the dependencies of {module} in aura/modules.py"
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,31 +37,114 @@ class ServiceOwner:
 class ServiceRegistry:
     """Knows every service of the platform, and the way to each."""
 
-    def __init__(self, *, specs: Mapping[str, ModuleSpec], server: InProcessServer) -> None:
+    def __init__(
+        self,
+        *,
+        specs: Mapping[str, ModuleSpec],
+        topology: Topology,
+        process: Process,
+        server: InProcessServer,
+        identities: InternalIdentities,
+        maximum_message_bytes: int,
+    ) -> None:
         self._specs = specs
+        self._topology = topology
+        self._process = process
         self._server = server
-        self._channels: dict[str, ModuleChannel] = {}
+        self._identities = identities
+        self._maximum_message_bytes = maximum_message_bytes
+        self._in_process: dict[str, grpc.aio.Channel] = {}
+        self._remotes: dict[str, RemoteProcess] = {}
 
     def for_module(self, module: str) -> ModuleServices:
         """Returns the services as one module may use them."""
         return ModuleServices(registry=self, module=module)
 
     def channel(self, *, caller: str, dependency: str) -> grpc.aio.Channel:
-        """Returns the channel on which `caller` reaches `dependency`.
+        """Returns the channel on which the module `caller` reaches the module `dependency`.
 
         Raises:
             UndeclaredDependency: The caller's specification does not name the dependency.
         """
-        if dependency not in self._specs[caller].dependencies:
-            raise UndeclaredDependency(module=caller, dependency=dependency)
-        if caller not in self._channels:
-            self._channels[caller] = ModuleChannel(self._server.channel(auth_context=_identity_of(caller)))
-        return self._channels[caller]
+        require_declared(self._specs, module=caller, dependency=dependency)
+        if dependency in self._process.modules:
+            channel = self._in_process.get(caller)
+            if channel is None:
+                channel = self._in_process[caller] = self._server.channel(auth_context=partial(_identity_of, caller))
+            return ModuleChannel(WayInside(channel=channel, module=dependency, process=self._process.name))
+        remote = self.remote(self._topology.host_of(dependency))
+        return ModuleChannel(WayOutside(remote=remote, caller=caller, module=dependency, identities=self._identities))
+
+    def remote(self, process: Process) -> RemoteProcess:
+        """Returns the way to another process; calls wait for it if it is not there yet."""
+        if process.name not in self._remotes:
+            services = [name for module in process.modules for name in self._services_of(module)]
+            self._remotes[process.name] = RemoteProcess(
+                process,
+                services=services,
+                tls=self._topology.tls.of(self._process.name) if self._topology.tls else None,
+                maximum_message_bytes=self._maximum_message_bytes,
+            )
+        return self._remotes[process.name]
 
     async def close(self) -> None:
         """Closes all channels."""
-        for channel in self._channels.values():
-            await channel.close()
+        await asyncio.gather(
+            *(channel.close() for channel in self._in_process.values()),
+            *(remote.close() for remote in self._remotes.values()),
+        )
+
+    def _services_of(self, module: str) -> list[str]:
+        load_contract(module)
+        return service_names(module, self._specs[module])
+
+
+@dataclass(frozen=True, kw_only=True)
+class WayInside:
+    """The way to a module in this process. Who calls is bound to the channel, where the caller cannot write it."""
+
+    channel: grpc.aio.Channel
+    module: str
+    process: str
+
+    def metadata(self, method: str) -> Metadata:
+        """Returns nothing."""
+        del method
+        return ()
+
+    def watch(self, call: Any, timeout: float | None) -> Translate:
+        """Returns what to make of the call's errors."""
+        del call, timeout
+        return self._translate
+
+    def _translate(self, error: BaseException) -> BaseException:
+        if isinstance(error, grpc.aio.AioRpcError):
+            return error_of_call(error, module=self.module, process=self.process)
+        return error
+
+
+@dataclass(frozen=True, kw_only=True)
+class WayOutside:
+    """The way of one module to another in another process. Each call carries a token that says who calls."""
+
+    remote: RemoteProcess
+    caller: str
+    module: str
+    identities: InternalIdentities
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """The channel to the process."""
+        return self.remote.channel
+
+    def metadata(self, method: str) -> Metadata:
+        """Returns the token."""
+        identity = Identity(module=self.caller, user=_acting_user())
+        return ((IDENTITY_METADATA, self.identities.seal(identity, method=method, process=self.remote.name)),)
+
+    def watch(self, call: Any, timeout: float | None) -> Translate:
+        """Has the call end when it waits in vain; returns what to make of its errors."""
+        return watch(self.remote, call, timeout, self.module)
 
 
 class ModuleServices:
@@ -107,12 +187,11 @@ def add_to_server(servicer_class: type[object], servicer: object, servers: Itera
         add(servicer, server)
 
 
-def _identity_of(caller: str) -> Callable[[], Mapping[str, Iterable[bytes]]]:
-    """Returns what says, at each call, which module and which user make it."""
+def _identity_of(caller: str) -> Mapping[str, Iterable[bytes]]:
+    """Returns which module and which user make the call that is being made."""
+    return {CALLER_MODULE: (caller.encode(),), CALLER_USER: (_acting_user().encode(),)}
 
-    def identity() -> Mapping[str, Iterable[bytes]]:
-        call = current_call.get()
-        user = call.actor.user_id if call else LOCAL_ACTOR_ID
-        return {CALLER_MODULE: (caller.encode(),), CALLER_USER: (user.encode(),)}
 
-    return identity
+def _acting_user() -> str:
+    call = current_call.get()
+    return call.actor.user_id if call else LOCAL_ACTOR_ID

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
+from pathlib import Path
 
 import asyncpg
 import structlog
@@ -21,10 +23,12 @@ from aura.kernel.database import Database, async_url, public_part, sqlstate_of
 from aura.kernel.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from aura.kernel.host import AddressInUse, Host, require_free
 from aura.kernel.logging import configure_logging
-from aura.kernel.migrations import MigrationError, Migrator
-from aura.kernel.module import ModuleSpec, ModuleSpecError
+from aura.kernel.migrations import MIGRATIONS, MigrationError, Migrator
+from aura.kernel.module import ModuleSpec, ModuleSpecError, package_of
 from aura.kernel.security.keys import KeyRing, SecretKeyError, read_secret_key
 from aura.kernel.settings import Environment, Settings, SettingsError
+from aura.kernel.start_report import start_report
+from aura.kernel.topology import SINGLE_PROCESS, Process, Topology, TopologyError, read_topology
 
 DATABASE_NAME = "aura"
 INVALID_AUTHORIZATION = "28"
@@ -46,6 +50,7 @@ EXPECTED_ERRORS = (
     ModuleSpecError,
     SecretKeyError,
     SettingsError,
+    TopologyError,
 )
 """Errors whose text tells an operator all there is to know; they are shown without a traceback."""
 
@@ -70,17 +75,65 @@ class Databases:
         return f"embedded PostgreSQL, {where}" if self.embedded else where
 
 
-def run_server(settings: Settings, specs: Mapping[str, ModuleSpec]) -> None:
-    """Serves until told to stop by SIGTERM or SIGINT.
+class ForeignModuleImported(Exception):
+    """A process imported the package of a module that it does not host."""
+
+    def __init__(self, package: str, process: str) -> None:
+        super().__init__(
+            f"process {process} imports {package}, which it does not host: modules may only be reached through their "
+            "contracts; find the import with: python -X importtime server.py"
+        )
+
+
+def run_server(
+    settings: Settings, specs: Mapping[str, ModuleSpec], *, migrations: Path = MIGRATIONS, until_eof: bool = False
+) -> None:
+    """Serves until told to stop by SIGTERM or SIGINT, or by the end of standard input if `until_eof` holds.
 
     Raises:
         Exception: One of EXPECTED_ERRORS if the server cannot start.
     """
-    set_up_logging(settings)
-    require_free(settings.host, settings.port)
+    topology = topology_of(settings, specs)
+    process = topology.process(settings.process)
+    set_up_logging(settings, process.name)
+    require_free(process.host, process.port)
     keys = read_secret_key(settings.secret_key_path, create=not settings.in_production)
+    with _database_for(process, topology, settings, keys) as databases:
+        server = Server(
+            settings=settings,
+            specs=specs,
+            topology=topology,
+            process=process,
+            keys=keys,
+            databases=databases,
+            migrations=migrations,
+        )
+        asyncio.run(server.run(until_eof=until_eof))
+
+
+def topology_of(settings: Settings, specs: Mapping[str, ModuleSpec]) -> Topology:
+    """Returns the topology that the settings name; by default, everything in one process.
+
+    Raises:
+        TopologyError: The file is wrong.
+    """
+    if settings.topology_file is None:
+        return Topology.single(specs, host=settings.host, port=settings.port)
+    return read_topology(settings.topology_file, specs)
+
+
+@contextmanager
+def _database_for(process: Process, topology: Topology, settings: Settings, keys: KeyRing) -> Iterator[Databases]:
+    if not process.modules:
+        yield Databases(url=URL.create("postgresql+asyncpg"), admin_url=URL.create("postgresql+asyncpg"))
+        return
+    if settings.database_url is None and len(topology.processes) > 1:
+        raise SettingsError(
+            "the processes of a topology need one database between them: set AURA_DATABASE_URL, or start them all: "
+            f"aura run --topology {settings.topology_file}"
+        )
     with database_of(settings, keys) as databases:
-        asyncio.run(_serve(settings, specs, keys, databases))
+        yield databases
 
 
 @contextmanager
@@ -96,12 +149,12 @@ def migrator_of(settings: Settings, modules: Sequence[str]) -> Iterator[Migrator
         yield Migrator(url=databases.admin_url, keys=keys, modules=modules)
 
 
-def set_up_logging(settings: Settings) -> None:
-    """Configures logging as the settings say."""
+def set_up_logging(settings: Settings, process: str = SINGLE_PROCESS) -> None:
+    """Configures logging as the settings say; every line names the process."""
     in_development = settings.environment is Environment.DEVELOPMENT
     automatic = "console" if in_development else "json"
     style = automatic if settings.log_format == "auto" else settings.log_format
-    configure_logging(level=settings.log_level, style="console" if style == "console" else "json", process="aura")
+    configure_logging(level=settings.log_level, style="console" if style == "console" else "json", process=process)
 
 
 @contextmanager
@@ -118,21 +171,53 @@ def database_of(settings: Settings, keys: KeyRing) -> Iterator[Databases]:
         yield Databases(url=url, admin_url=url, embedded=postgres)
 
 
-async def _serve(settings: Settings, specs: Mapping[str, ModuleSpec], keys: KeyRing, databases: Databases) -> None:
-    stopping = StopSignals()
-    with stopping.installed():
-        await prepare_database(settings, specs, keys, databases)
-        host = Host(
-            settings=settings, specs=specs, database_url=databases.url, keys=keys, revive_database=databases.revive
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """One process of the platform, from its start to its end."""
+
+    settings: Settings
+    specs: Mapping[str, ModuleSpec]
+    topology: Topology
+    process: Process
+    keys: KeyRing
+    databases: Databases
+    migrations: Path
+
+    async def run(self, *, until_eof: bool) -> None:
+        """Serves until it is told to stop, then drains."""
+        stopping = StopSignals()
+        with stopping.installed(until_eof=until_eof):
+            hosted = {name: self.specs[name] for name in self.process.modules}
+            if hosted:
+                await prepare_database(self.settings, hosted, self.keys, self.databases, self.migrations)
+            host = self._host()
+            try:
+                self._require_isolation()
+                await host.start()
+                database = self.databases.description
+                sys.stderr.write(start_report(host.process, self.topology, self.specs, database=database))
+                await stopping.first.wait()
+                log.info("stopping", drain_seconds=self.settings.drain_seconds)
+            finally:
+                await _stop(host, self.settings.drain_seconds, stopping)
+            log.info("stopped")
+
+    def _host(self) -> Host:
+        return Host(
+            settings=self.settings,
+            specs=self.specs,
+            topology=self.topology,
+            process=self.process.name,
+            database_url=self.databases.url,
+            keys=self.keys,
+            revive_database=self.databases.revive,
         )
-        try:
-            await host.start()
-            sys.stderr.write(start_report(host, specs, databases))
-            await stopping.first.wait()
-            log.info("stopping", drain_seconds=settings.drain_seconds)
-        finally:
-            await _stop(host, settings.drain_seconds, stopping)
-        log.info("stopped")
+
+    def _require_isolation(self) -> None:
+        """Sees that this process could run without the code of the modules that it does not host."""
+        for name, spec in self.specs.items():
+            if name not in self.process.modules and package_of(spec) in sys.modules:
+                raise ForeignModuleImported(package_of(spec), self.process.name)
 
 
 async def _stop(host: Host, grace: float, stopping: StopSignals) -> None:
@@ -155,16 +240,25 @@ class StopSignals:
         self.second = asyncio.Event()
 
     @contextmanager
-    def installed(self) -> Iterator[None]:
-        """Takes the signals while inside."""
+    def installed(self, *, until_eof: bool = False) -> Iterator[None]:
+        """Takes the signals while inside, and the end of standard input for one if `until_eof` holds."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._receive)
+        if until_eof:
+            loop.add_reader(sys.stdin.fileno(), self._read_input)
         try:
             yield
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+            if until_eof:
+                loop.remove_reader(sys.stdin.fileno())
+
+    def _read_input(self) -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+            self._receive()
 
     def _receive(self) -> None:
         if self.first.is_set():
@@ -173,7 +267,11 @@ class StopSignals:
 
 
 async def prepare_database(
-    settings: Settings, specs: Mapping[str, ModuleSpec], keys: KeyRing, databases: Databases
+    settings: Settings,
+    specs: Mapping[str, ModuleSpec],
+    keys: KeyRing,
+    databases: Databases,
+    migrations: Path = MIGRATIONS,
 ) -> None:
     """Sees that every module's schema is what the code expects: migrates, but in production refuses.
 
@@ -182,14 +280,15 @@ async def prepare_database(
         MigrationError: In production, a schema is behind.
     """
     with reaching(databases.url):
-        migrator = Migrator(url=databases.admin_url, keys=keys, modules=list(specs))
+        migrator = Migrator(url=databases.admin_url, keys=keys, modules=list(specs), folder=migrations)
         behind = [module for module in specs if await is_behind(module, migrator, keys, databases)]
     if behind and settings.in_production:
         raise MigrationError(
             f"the schema of {', '.join(behind)} is behind this version; run, with the same settings: aura migrate"
         )
     if behind:
-        await _migrate(databases, keys, specs)
+        with reaching(databases.admin_url):
+            await migrator.upgrade()
 
 
 async def is_behind(module: str, migrator: Migrator, keys: KeyRing, databases: Databases) -> bool:
@@ -204,11 +303,6 @@ async def is_behind(module: str, migrator: Migrator, keys: KeyRing, databases: D
         raise
     finally:
         await database.close()
-
-
-async def _migrate(databases: Databases, keys: KeyRing, specs: Mapping[str, ModuleSpec]) -> None:
-    with reaching(databases.admin_url):
-        await Migrator(url=databases.admin_url, keys=keys, modules=list(specs)).upgrade()
 
 
 @contextmanager
@@ -241,22 +335,3 @@ async def _create_database(url: URL) -> None:
                 await connection.exec_driver_sql(f"CREATE DATABASE {DATABASE_NAME}")
     finally:
         await engine.dispose()
-
-
-def start_report(host: Host, specs: Mapping[str, ModuleSpec], databases: Databases) -> str:
-    """Returns what an operator wants to know of a server that just started."""
-    width = max(map(len, specs))
-    modules = "\n".join(
-        f"    {name:<{width}}  {spec.architecture:<9}  {', '.join(spec.provides)}" for name, spec in specs.items()
-    )
-    return f"""
-  Aura serves gRPC at {host.address}
-
-  modules
-{modules}
-  database  {databases.description}
-  try       grpcurl -plaintext {host.address} list
-            buf curl --http2-prior-knowledge --protocol grpc --list-methods http://{host.address}
-  stop      Ctrl-C, or SIGTERM; twice to stop at once
-
-"""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +13,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from aura.kernel.database import DatabaseLimits
+from aura.kernel.topology import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,6 +43,10 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="address to serve gRPC on; loopback only")
     port: int = Field(50051, ge=0, le=65535, description="port to serve gRPC on; 0 takes a free one")
+    topology_file: Path | None = Field(
+        None, description="which process hosts which modules, and where each serves (TOML); none: all in one process"
+    )
+    process: str | None = Field(None, description="which process of the topology this is")
     data_dir: Path = Field(Path(".aura"), description="folder for the embedded database and the development secret key")
     database_url: SecretStr | None = Field(
         None, description="PostgreSQL to use, as postgresql://user:password@host:5432/aura; none: an embedded one"
@@ -79,11 +83,7 @@ class Settings(BaseSettings):
     @field_validator("host")
     @classmethod
     def _host_is_loopback(cls, host: str) -> str:
-        try:
-            loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            loopback = False
-        if not loopback:
+        if not is_loopback(host):
             raise ValueError(
                 "must be a loopback address, as 127.0.0.1 or ::1: calls are not authenticated yet, so serving on any "
                 "other address would open every patient's record to the network"
@@ -111,6 +111,16 @@ class Settings(BaseSettings):
                 )
             if self.secret_key_file is None:
                 raise ValueError("AURA_SECRET_KEY_FILE is required in production")
+        return self
+
+    @model_validator(mode="after")
+    def _topology_gives_the_address(self) -> Settings:
+        if self.topology_file is None and self.process is not None:
+            raise ValueError("AURA_PROCESS names a process of a topology: set AURA_TOPOLOGY_FILE, or --topology, too")
+        given = sorted({"host", "port"} & self.model_fields_set)
+        if self.topology_file is not None and given:
+            names = " and ".join(f"{PREFIX}{name.upper()}" for name in given)
+            raise ValueError(f"the topology says where each process serves: unset {names}")
         return self
 
     @property

@@ -19,14 +19,13 @@ from hypothesis import strategies as st
 import aura.kernel
 import aura.mentalhealth
 import aura.users
-from aura.kernel.channel import ModuleChannel
 from aura.kernel.errors import CLASS_BY_CODE, AuraError, Code, FieldViolation, NotFound
 from aura.kernel.interceptors.chain import InterceptorChain
 from aura.kernel.rpc_status import from_rpc_error, to_status
 from generated.aura.errors.v1 import error_reason_pb2
 from generated.aura.mentalhealth.v1 import errors_pb2 as mentalhealth_errors_pb2
 from generated.aura.users.v1 import errors_pb2 as users_errors_pb2
-from tests.support.services import SERVICE, TRANSPORTS, failure_from, handlers, path_of, serving
+from tests.support.services import SERVICE, TRANSPORTS, failure_from, handlers, module_channel, path_of, serving
 
 DECLARED = {
     aura.kernel: error_reason_pb2.ErrorReason,
@@ -112,7 +111,7 @@ async def test_a_call_keeps_all_that_an_error_tells(transport: str, error_class:
         yield
 
     async with serving(transport, handlers(fail), interceptors=[InterceptorChain([])]) as served:
-        returned = await failure_from(ModuleChannel(served.channel).unary_unary(path_of("unary_unary"))(b""))
+        returned = await failure_from(module_channel(served).unary_unary(path_of("unary_unary"))(b""))
 
     assert told_by(returned) == told_by(error)
 
@@ -120,7 +119,7 @@ async def test_a_call_keeps_all_that_an_error_tells(transport: str, error_class:
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_failure_without_details_is_an_error_too(transport: str):
     async with serving(transport, {}) as served:
-        returned = await failure_from(ModuleChannel(served.channel).unary_unary(f"/{SERVICE}/None")(b""))
+        returned = await failure_from(module_channel(served).unary_unary(f"/{SERVICE}/None")(b""))
 
     assert returned.code is Code.UNIMPLEMENTED
     assert (returned.reason, returned.metadata, returned.violations, returned.retry_after) == ("", {}, (), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -20,12 +21,27 @@ from aura.kernel.interceptors.access_log import AccessLog
 from aura.kernel.interceptors.call import Call, current_call
 from aura.kernel.interceptors.chain import Interceptor, InterceptorChain
 from aura.kernel.interceptors.error_mapping import ErrorMapping
-from aura.kernel.interceptors.identity import CALLER_MODULE, CALLER_USER, Identity
+from aura.kernel.interceptors.identity import CALLER_MODULE, CALLER_USER
 from aura.kernel.interceptors.request_id import RequestIds
+from aura.kernel.interceptors.trace_context import TraceContext, Tracing
 from aura.kernel.interceptors.validation import Validation
 from aura.kernel.security.actor import Actor
+from aura.kernel.security.internal_identity import IDENTITY_METADATA, Identity, InternalIdentities
+from aura.kernel.security.keys import KeyRing
 from generated.aura.users.v1.user_service_pb2 import BatchGetUsersRequest, GetUserRequest
-from tests.support.services import KINDS, SERVICE, TRANSPORTS, Served, echo, eventually, handlers, serving
+from tests.support.cluster import KEYS
+from tests.support.services import (
+    KINDS,
+    SERVICE,
+    TRANSPORTS,
+    Served,
+    caller_identity,
+    echo,
+    eventually,
+    handlers,
+    path_of,
+    serving,
+)
 
 SECRET = "Ada told me that she cannot sleep"
 GARBAGE = b"\xff\xff\xff garbage"
@@ -51,7 +67,9 @@ def lines() -> Iterator[list[Any]]:
 
 def whole_chain(**options: Any) -> InterceptorChain:
     """The chain as the host has it."""
-    return InterceptorChain([RequestIds(), AccessLog(), ErrorMapping(), Identity(), Validation()], **options)
+    return InterceptorChain(
+        [RequestIds(), Tracing(), AccessLog(), ErrorMapping(), caller_identity(), Validation()], **options
+    )
 
 
 def chained(transport: str, body: Any, *, request_class: Any = StringValue, **options: Any) -> Any:
@@ -275,6 +293,16 @@ async def test_each_call_is_logged_once(transport: str, kind: str, lines: list[A
 # Request ids
 
 
+def _bound() -> dict[str, list[bytes]]:
+    return {CALLER_MODULE: [b"billing"], CALLER_USER: ["ädä".encode()]}
+
+
+def _token(*, path: str = path_of("unary_unary"), process: str = "aura", keys: KeyRing = KEYS, age: float = 0) -> bytes:
+    """What another process sends along that calls for the module billing and the user ädä."""
+    sealing = InternalIdentities(keys, now=lambda: time.time() - age)
+    return sealing.seal(Identity(user="ädä", module="billing"), method=path, process=process)
+
+
 def body_that_notes(calls: list[Call]) -> Any:
     async def note(requests: AsyncIterator[Any], _: object) -> AsyncIterator[StringValue]:
         await drained(requests)
@@ -361,9 +389,7 @@ async def test_request_ids_of_calls_at_the_same_time_do_not_mix(transport: str):
 # Identity
 
 
-IDENTITY_METADATA = [
-    ("x-aura-caller-module", "mentalhealth"),
-    ("x-aura-user", "root"),
+UNRESERVED = [
     ("aura-caller-module", "mentalhealth"),
     ("aura-caller-user", "root"),
     (CALLER_MODULE, "mentalhealth"),
@@ -375,7 +401,7 @@ async def test_a_caller_from_outside_is_the_local_actor_whatever_its_metadata(tr
     calls: list[Call] = []
 
     async with chained(transport, body_that_notes(calls)) as served:
-        outcome = await served.call(kind, metadata=IDENTITY_METADATA)
+        outcome = await served.call(kind, metadata=UNRESERVED)
 
     assert outcome.code is grpc.StatusCode.OK
     assert calls[0].actor == Actor.local() == Actor(user_id="local", via_module=None)
@@ -384,14 +410,114 @@ async def test_a_caller_from_outside_is_the_local_actor_whatever_its_metadata(tr
 async def test_a_module_is_who_its_channel_is_bound_to_whatever_its_metadata(kind: str):
     calls: list[Call] = []
 
-    def bound() -> dict[str, list[bytes]]:
-        return {CALLER_MODULE: [b"billing"], CALLER_USER: ["ädä".encode()]}
-
-    async with chained("in_process", body_that_notes(calls), auth_context=bound) as served:
-        outcome = await served.call(kind, metadata=IDENTITY_METADATA)
+    async with chained("in_process", body_that_notes(calls), auth_context=_bound) as served:
+        outcome = await served.call(kind, metadata=UNRESERVED)
 
     assert outcome.code is grpc.StatusCode.OK
     assert calls[0].actor == Actor(user_id="ädä", via_module="billing")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("x-aura-caller-module", "mentalhealth"),
+        ("x-aura-user", "root"),
+        ("x-aura-identity", "root"),
+        (IDENTITY_METADATA, b""),
+        (IDENTITY_METADATA, b"root"),
+        (IDENTITY_METADATA, bytes(200)),
+        (IDENTITY_METADATA, _token(path=path_of("other"))),
+        (IDENTITY_METADATA, _token(process="care")),
+        (IDENTITY_METADATA, _token(keys=KeyRing(bytes(32)))),
+        (IDENTITY_METADATA, _token(age=61)),
+        (IDENTITY_METADATA, _token(age=-600)),
+    ],
+)
+async def test_a_forged_identity_is_refused(transport: str, key: str, value: str | bytes):
+    calls: list[Call] = []
+
+    async with chained(transport, body_that_notes(calls)) as served:
+        outcome = await served.call("unary_unary", metadata=[(key, value)])
+
+    assert calls == []
+    assert outcome.error is not None
+    assert (outcome.code, outcome.error.reason) == (grpc.StatusCode.UNAUTHENTICATED, "INTERNAL_IDENTITY_INVALID")
+    assert "root" not in outcome.details
+
+
+async def test_a_module_cannot_pass_for_another_by_a_token():
+    calls: list[Call] = []
+
+    async with chained("in_process", body_that_notes(calls), auth_context=_bound) as served:
+        outcome = await served.call("unary_unary", metadata=[(IDENTITY_METADATA, _token())])
+
+    assert calls == []
+    assert outcome.code is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_a_process_of_the_platform_says_who_calls(transport: str, kind: str):
+    calls: list[Call] = []
+
+    async with chained(transport, body_that_notes(calls)) as served:
+        outcome = await served.call(kind, metadata=[(IDENTITY_METADATA, _token(path=path_of(kind)))])
+
+    assert outcome.code is grpc.StatusCode.OK
+    assert calls[0].actor == Actor(user_id="ädä", via_module="billing")
+
+
+async def test_a_token_is_good_for_one_call(transport: str):
+    calls: list[Call] = []
+    metadata = [(IDENTITY_METADATA, _token())]
+
+    async with chained(transport, body_that_notes(calls)) as served:
+        first = await served.call("unary_unary", metadata=metadata)
+        again = await served.call("unary_unary", metadata=metadata)
+
+    assert first.code is grpc.StatusCode.OK
+    assert again.code is grpc.StatusCode.UNAUTHENTICATED
+    assert len(calls) == 1
+
+
+# Traces
+
+
+async def test_a_call_continues_the_trace_of_its_caller(transport: str, kind: str):
+    calls: list[Call] = []
+    parent = f"00-{'ab' * 16}-{'cd' * 8}-00"
+
+    async with chained(transport, body_that_notes(calls)) as served:
+        await served.call(kind, metadata=[("traceparent", parent), ("tracestate", "a=1,b=2")])
+
+    trace = calls[0].trace
+    assert trace is not None
+    assert (trace.trace_id, trace.flags, trace.state) == ("ab" * 16, "00", "a=1,b=2")
+    assert trace.span_id not in {"cd" * 8, "00" * 8}
+    assert trace.metadata == (("traceparent", f"00-{'ab' * 16}-{trace.span_id}-00"), ("tracestate", "a=1,b=2"))
+
+
+@pytest.mark.parametrize(
+    "parent",
+    [
+        "",
+        "nonsense",
+        f"ff-{'ab' * 16}-{'cd' * 8}-01",
+        f"00-{'00' * 16}-{'cd' * 8}-01",
+        f"00-{'ab' * 16}-{'00' * 8}-01",
+        f"00-{'AB' * 16}-{'cd' * 8}-01",
+        f"00-{'ab' * 16}-{'cd' * 8}-01-more",
+        f"00-{'ab' * 16}-{'cd' * 8}",
+    ],
+)
+def test_what_is_no_trace_begins_a_new_one(parent: str):
+    trace = TraceContext.continued(parent, "a=1")
+
+    assert re.fullmatch("[0-9a-f]{32}", trace.trace_id)
+    assert trace.trace_id not in {"ab" * 16, "00" * 16}
+    assert trace.state == ""
+
+
+def test_a_trace_of_a_later_version_is_continued_as_far_as_it_is_known():
+    assert TraceContext.continued(f"42-{'ab' * 16}-{'cd' * 8}-01-more", "").trace_id == "ab" * 16
 
 
 # The chain itself

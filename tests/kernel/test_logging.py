@@ -19,7 +19,7 @@ from aura.kernel.errors import NotFound
 from aura.kernel.interceptors.access_log import AccessLog
 from aura.kernel.interceptors.chain import InterceptorChain
 from aura.kernel.interceptors.error_mapping import ErrorMapping
-from aura.kernel.interceptors.identity import CALLER_MODULE, CALLER_USER, Identity
+from aura.kernel.interceptors.identity import CALLER_MODULE, CALLER_USER
 from aura.kernel.interceptors.request_id import RequestIds
 from aura.kernel.logging import configure_logging
 from aura.kernel.redaction import redacted
@@ -30,7 +30,7 @@ from generated.aura.mentalhealth.v1.therapy_session_service_pb2 import (
 from generated.aura.options.v1.access_pb2 import ROLE_PATIENT
 from generated.aura.users.v1.user_pb2 import User
 from generated.aura.users.v1.user_service_pb2 import BatchGetUsersResponse, CreateUserRequest
-from tests.support.services import TRANSPORTS, Outcome, handlers, serving
+from tests.support.services import TRANSPORTS, Outcome, caller_identity, handlers, serving
 
 SECRETS = ("ada@example.com", "Ada Lovelace", "+4930901820", "she cannot sleep")
 PROFILE = {"email": SECRETS[0], "display_name": SECRETS[1], "phone_number": SECRETS[2], "roles": [ROLE_PATIENT]}
@@ -67,7 +67,7 @@ def lines(configure: Callable[..., None], output: io.StringIO) -> Lines:
 
 @asynccontextmanager
 async def call(transport: str, body: Any, request: Any, **options: Any) -> AsyncIterator[Outcome]:
-    chain = InterceptorChain([RequestIds(), AccessLog(), ErrorMapping(), Identity()])
+    chain = InterceptorChain([RequestIds(), AccessLog(), ErrorMapping(), caller_identity()])
     async with serving(transport, handlers(body, type(request)), interceptors=[chain], **options) as served:
         yield await served.call("unary_unary", [request], metadata=[("x-request-id", "mine-1")])
 

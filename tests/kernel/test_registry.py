@@ -18,23 +18,21 @@ from aura.kernel.inprocess import InProcessServer
 from aura.kernel.interceptors.access_log import AccessLog
 from aura.kernel.interceptors.call import Call, current_call
 from aura.kernel.interceptors.chain import InterceptorChain
+from aura.kernel.interceptors.dependencies import UndeclaredDependency
 from aura.kernel.interceptors.error_mapping import ErrorMapping
-from aura.kernel.interceptors.identity import Identity
 from aura.kernel.interceptors.request_id import RequestIds
 from aura.kernel.registry import (
     ModuleServices,
     ServiceRegistry,
-    UndeclaredDependency,
     add_to_server,
     generated_servicer,
     owner_of_generated,
 )
 from aura.kernel.security.actor import Actor
-from aura.modules import AURA_MODULES
 from generated.aura.mentalhealth.v1 import disorder_pb2, disorder_service_pb2, disorder_service_pb2_grpc
 from generated.aura.modules.v1.module_service_pb2_grpc import ModuleServiceStub
 from generated.aura.users.v1 import user_pb2, user_service_pb2, user_service_pb2_grpc
-from tests.support.services import failure_from
+from tests.support.services import caller_identity, failure_from, registry_of
 
 
 class UserNotFound(NotFound):
@@ -106,9 +104,9 @@ class World:
 @asynccontextmanager
 async def world(*, timeout: float | None = None) -> AsyncIterator[World]:
     """Callers come by TCP; the modules reach each other in-process."""
-    chain = InterceptorChain([RequestIds(), AccessLog(), ErrorMapping(), Identity()])
+    chain = InterceptorChain([RequestIds(), AccessLog(), ErrorMapping(), caller_identity()])
     in_process, network = InProcessServer(interceptors=[chain]), grpc.aio.server(interceptors=[chain])
-    registry = ServiceRegistry(specs=AURA_MODULES, server=in_process)
+    registry = registry_of(in_process)
     address = f"127.0.0.1:{network.add_insecure_port('127.0.0.1:0')}"
     channel = grpc.aio.insecure_channel(address)
     made = World(registry=registry, stub=disorder_service_pb2_grpc.DisorderServiceStub(channel))
@@ -141,7 +139,7 @@ async def test_a_declared_dependency_can_be_called():
     ],
 )
 def test_an_undeclared_dependency_cannot_be_called(module: str, stub_class: Any, dependency: str):
-    services = ServiceRegistry(specs=AURA_MODULES, server=InProcessServer()).for_module(module)
+    services = registry_of(InProcessServer()).for_module(module)
 
     with pytest.raises(UndeclaredDependency) as caught:
         services.stub(stub_class)
@@ -270,7 +268,7 @@ async def test_a_call_while_a_connection_is_held_is_refused():
 
 
 async def test_a_dependency_that_nobody_serves_is_unimplemented():
-    registry = ServiceRegistry(specs=AURA_MODULES, server=InProcessServer())
+    registry = registry_of(InProcessServer())
     stub = registry.for_module("mentalhealth").stub(user_service_pb2_grpc.UserServiceStub)
 
     error = await failure_from(stub.GetUser(user_service_pb2.GetUserRequest()))

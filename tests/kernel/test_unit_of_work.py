@@ -11,7 +11,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from sqlalchemy import Interval, cast, func, insert, literal, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from aura.kernel.channel import ConnectionHeld, ModuleChannel
+from aura.kernel.channel import ConnectionHeld
 from aura.kernel.database import Database, connection_held
 from aura.kernel.idempotency import (
     ConcurrentReplay,
@@ -24,7 +24,7 @@ from aura.kernel.idempotency import (
 from aura.kernel.unit_of_work import UnitOfWork
 from aura.users.models import users_table
 from tests.support.cluster import KEYS
-from tests.support.services import TRANSPORTS, echo, handlers, path_of, serving
+from tests.support.services import KINDS, TRANSPORTS, echo, handlers, module_channel, path_of, serving
 
 TABLE = idempotency_table("users")
 METHOD = "/aura.users.v1.UserService/CreateUser"
@@ -267,20 +267,20 @@ async def test_no_connection_is_held_when_none_could_be_made(users_database: Dat
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_no_module_is_called_while_a_connection_is_held(users_database: Database, transport: str):
+@pytest.mark.parametrize("kind", KINDS)
+async def test_no_module_is_called_while_a_connection_is_held(users_database: Database, transport: str, kind: str):
     async with serving(transport, handlers(echo)) as served:
-        method = ModuleChannel(served.channel).unary_unary(path_of("unary_unary"))
+        method = getattr(module_channel(served), kind)(path_of(kind))
 
         async with work_on(users_database):
-            with pytest.raises(
-                ConnectionHeld, match=f"{path_of('unary_unary')} was called while a database connection"
-            ):
-                method(b"")
+            with pytest.raises(ConnectionHeld, match=f"{path_of(kind)} was called while a database connection"):
+                method([b""])
         async with users_database.read():
             with pytest.raises(ConnectionHeld, match="call before opening it"):
-                method(b"")
+                method([b""])
 
-        assert await method(b"") == b""
+        call = method([b""] if kind.startswith("stream") else b"")
+        assert await (call.read() if kind.endswith("stream") else call) == b""
 
 
 # Requests that come again

@@ -14,9 +14,16 @@ from google.protobuf.wrappers_pb2 import StringValue
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from aura.kernel.channel import ModuleChannel
 from aura.kernel.errors import AuraError
 from aura.kernel.inprocess import InProcessServer
+from aura.kernel.interceptors.identity import CallerIdentity
+from aura.kernel.registry import ServiceRegistry, WayInside
 from aura.kernel.rpc_status import from_rpc_error
+from aura.kernel.security.internal_identity import InternalIdentities
+from aura.kernel.topology import SINGLE_PROCESS, Topology
+from aura.modules import AURA_MODULES
+from tests.support.cluster import KEYS
 
 SERVICE = "aura.test.v1.ProbeService"
 KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
@@ -142,6 +149,28 @@ async def serving(
     finally:
         await channel.close()
         await server.stop(0)
+
+
+def module_channel(served: Served) -> ModuleChannel:
+    """The channel of a module to what is served."""
+    return ModuleChannel(WayInside(channel=served.channel, module="users", process=SINGLE_PROCESS))
+
+
+def caller_identity() -> CallerIdentity:
+    return CallerIdentity(identities=InternalIdentities(KEYS), process=SINGLE_PROCESS)
+
+
+def registry_of(server: InProcessServer) -> ServiceRegistry:
+    """A registry of the platform's modules, all hosted in one process."""
+    topology = Topology.single(AURA_MODULES, host="127.0.0.1", port=1)
+    return ServiceRegistry(
+        specs=AURA_MODULES,
+        topology=topology,
+        process=topology.process(None),
+        server=server,
+        identities=InternalIdentities(KEYS),
+        maximum_message_bytes=1024 * 1024,
+    )
 
 
 async def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:

@@ -12,7 +12,11 @@ import grpc
 from aura.kernel.security.actor import Actor
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from google.protobuf.message import Message
+
+    from aura.kernel.interceptors.trace_context import TraceContext
 
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -20,11 +24,12 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """An RPC method: its full name as on the wire, and what kind of call it takes."""
+    """An RPC method: its full name as on the wire, what kind of call it takes, and whether its messages are known here."""
 
     path: str
     request_streaming: bool
     response_streaming: bool
+    opaque: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,10 +38,18 @@ class Call:
 
     method: Method
     context: Context
+    metadata: Mapping[str, str | bytes] = field(default_factory=dict)
     request_id: str = ""
+    trace: TraceContext | None = None
     actor: Actor = field(default_factory=Actor.local)
+    forwarded: bool = False
     request: Message | None = None
     started: float = field(default_factory=time.perf_counter)
+
+    def text(self, key: str) -> str:
+        """Returns the text that came in the metadata under a key; empty if none did."""
+        value = self.metadata.get(key, "")
+        return value if isinstance(value, str) else ""
 
 
 current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)

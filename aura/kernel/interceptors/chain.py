@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+DO_NOT_RETRY = ("grpc-retry-pushback-ms", "-1")
+"""Tells gRPC's retries (gRFC A6) that this status is the method's own answer, and not to be asked for again."""
+
 Handler = Any  # grpc.RpcMethodHandler, whose attributes grpcio leaves untyped
 Serializer = Any  # a callable that takes a message and returns bytes
 
@@ -91,7 +94,10 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         """Returns a method's handler with the chain around it."""
         behavior = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         method = Method(
-            path=path, request_streaming=handler.request_streaming, response_streaming=handler.response_streaming
+            path=path,
+            request_streaming=handler.request_streaming,
+            response_streaming=handler.response_streaming,
+            opaque=handler.request_deserializer is None,
         )
         serialize = handler.response_serializer or bytes
         make = _HANDLER_MAKERS[method.request_streaming, method.response_streaming]
@@ -104,7 +110,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
     def _around_unary(self, method: Method, behavior: Any, serialize: Serializer) -> Any:
         async def serve(request: Any, context: Context) -> Any:
-            call = Call(method=method, context=context)
+            call = Call(method=method, context=context, metadata=dict(context.invocation_metadata() or ()))
             current_call.set(call)
             error: BaseException | None = None
             try:
@@ -122,7 +128,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
     def _around_stream(self, method: Method, behavior: Any, serialize: Serializer) -> Any:
         async def serve(request: Any, context: Context) -> AsyncIterator[Any]:
-            call = Call(method=method, context=context)
+            call = Call(method=method, context=context, metadata=dict(context.invocation_metadata() or ()))
             current_call.set(call)
             error: BaseException | None = None
             try:
@@ -153,6 +159,8 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         return self._check_stream(call, request) if call.method.request_streaming else self._check(call, request)
 
     def _check(self, call: Call, request: Any) -> Any:
+        if call.method.opaque:
+            return request
         if request is _MALFORMED:
             raise MalformedRequest
         call.request = request
@@ -180,7 +188,10 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 async def _abort(call: Call, error: AuraError) -> NoReturn:
     status = rpc_status.to_status(to_status(error, call.request_id))
     set_before = call.context.trailing_metadata() or ()  # which an abort with metadata of its own would replace
-    await call.context.abort(status.code, status.details, (*set_before, *status.trailing_metadata))
+    # A module sees one attempt wherever the other is hosted, and decides by itself; so does who calls by way of another
+    # process.
+    within = (DO_NOT_RETRY,) if call.actor.via_module or call.forwarded else ()
+    await call.context.abort(status.code, status.details, (*set_before, *within, *status.trailing_metadata))
     raise AssertionError("abort raises")
 
 
@@ -205,8 +216,10 @@ def _unless_done(serialize: Serializer) -> Serializer:
 _MALFORMED = object()
 
 
-def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+def _tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
     """Lets bytes that are no message through to the chain, for grpcio would answer with the parser's own words."""
+    if deserialize is None:
+        return None
 
     def parse(data: bytes) -> Any:
         try:

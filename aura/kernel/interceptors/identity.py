@@ -4,26 +4,54 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aura.kernel.contracts import may_be_repeated
 from aura.kernel.interceptors.chain import Interceptor
 from aura.kernel.security.actor import Actor
+from aura.kernel.security.internal_identity import IDENTITY_METADATA, RESERVED_PREFIX, IdentityRefused
 
 if TYPE_CHECKING:
     from aura.kernel.interceptors.call import Call
+    from aura.kernel.security.internal_identity import InternalIdentities
 
 CALLER_MODULE, CALLER_USER = "aura-caller-module", "aura-caller-user"
 
 
-class Identity(Interceptor):
-    """Reads the caller from what the in-process channel was bound to; a call from outside is the local actor's.
+class CallerIdentity(Interceptor):
+    """Reads the caller from what the in-process channel was bound to, or from the token of another process.
 
-    Metadata is never read for this: anyone could write it.
+    A call with neither is from outside, and the local actor's. Any other reserved metadata is refused: someone tries to
+    pass for what they are not.
     """
 
+    def __init__(self, *, identities: InternalIdentities, process: str) -> None:
+        self._identities = identities
+        self._process = process
+
     async def on_call(self, call: Call) -> None:
-        """Sets the call's actor."""
+        """Sets the call's actor.
+
+        Raises:
+            IdentityRefused: The call claims to come from within the platform, and does not prove it.
+        """
         bound = call.context.auth_context()
         if CALLER_MODULE in bound:
             call.actor = Actor(user_id=_text(bound[CALLER_USER]), via_module=_text(bound[CALLER_MODULE]))
+        for key, value in call.metadata.items():
+            if key.startswith(RESERVED_PREFIX):
+                if key != IDENTITY_METADATA or CALLER_MODULE in bound:
+                    raise IdentityRefused("is not to be given by hand")
+                self._open(call, value)
+
+    def _open(self, call: Call, token: str | bytes) -> None:
+        path = call.method.path
+        identity = self._identities.open(
+            token if isinstance(token, bytes) else token.encode(),
+            method=path,
+            process=self._process,
+            repeatable=may_be_repeated(path),
+        )
+        call.actor = Actor(user_id=identity.user, via_module=identity.module or None)
+        call.forwarded = identity.forwarded
 
 
 def _text(values: object) -> str:

@@ -20,13 +20,6 @@ class RequestIds(Interceptor):
 
     async def on_call(self, call: Call) -> None:
         """Sets the call's request id."""
-        given = _metadata(call, REQUEST_ID_METADATA)
+        given = call.text(REQUEST_ID_METADATA)
         call.request_id = given if ACCEPTED.fullmatch(given) else new_id_text()
         call.context.set_trailing_metadata(((REQUEST_ID_METADATA, call.request_id),))
-
-
-def _metadata(call: Call, key: str) -> str:
-    for name, value in call.context.invocation_metadata() or ():
-        if name == key and isinstance(value, str):
-            return value
-    return ""

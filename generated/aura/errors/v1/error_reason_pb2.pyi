@@ -58,6 +58,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Means that the server is about to stop and takes no new calls; `RetryInfo` says when to try again, elsewhere if there
     are other servers. Code UNAVAILABLE.
     """
+    ERROR_REASON_UNDECLARED_DEPENDENCY: _ErrorReason.ValueType  # 16
+    """Means that a module called another without declaring it as a dependency. Code PERMISSION_DENIED."""
+    ERROR_REASON_INTERNAL_IDENTITY_INVALID: _ErrorReason.ValueType  # 17
+    """Means that a call carried metadata that is reserved for the platform's own processes, and was not theirs. Code
+    UNAUTHENTICATED.
+    """
+    ERROR_REASON_MODULE_UNAVAILABLE: _ErrorReason.ValueType  # 18
+    """Means that the process which hosts a module cannot be reached, or went away during the call; the metadata `module`
+    and `process` name them, and `RetryInfo` says when to try again. Code UNAVAILABLE.
+    """
+    ERROR_REASON_TOPOLOGY_MISMATCH: _ErrorReason.ValueType  # 19
+    """Means that two processes disagree on where a module is hosted, as for a moment while a topology changes; `RetryInfo`
+    says when to try again. Code UNAVAILABLE.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Lists the values of `google.rpc.ErrorInfo.reason` that the platform itself gives, without their prefix and with
@@ -99,5 +113,19 @@ ERROR_REASON_LOCK_TIMEOUT: ErrorReason.ValueType  # 14
 ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 15
 """Means that the server is about to stop and takes no new calls; `RetryInfo` says when to try again, elsewhere if there
 are other servers. Code UNAVAILABLE.
+"""
+ERROR_REASON_UNDECLARED_DEPENDENCY: ErrorReason.ValueType  # 16
+"""Means that a module called another without declaring it as a dependency. Code PERMISSION_DENIED."""
+ERROR_REASON_INTERNAL_IDENTITY_INVALID: ErrorReason.ValueType  # 17
+"""Means that a call carried metadata that is reserved for the platform's own processes, and was not theirs. Code
+UNAUTHENTICATED.
+"""
+ERROR_REASON_MODULE_UNAVAILABLE: ErrorReason.ValueType  # 18
+"""Means that the process which hosts a module cannot be reached, or went away during the call; the metadata `module`
+and `process` name them, and `RetryInfo` says when to try again. Code UNAVAILABLE.
+"""
+ERROR_REASON_TOPOLOGY_MISMATCH: ErrorReason.ValueType  # 19
+"""Means that two processes disagree on where a module is hosted, as for a moment while a topology changes; `RetryInfo`
+says when to try again. Code UNAVAILABLE.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

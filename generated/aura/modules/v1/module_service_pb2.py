@@ -28,7 +28,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$aura/modules/v1/module_service.proto\x12\x0f\x61ura.modules.v1\x1a\x1c\x61ura/options/v1/access.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x14\n\x12ListModulesRequest\"?\n\x13ListModulesResponse\x12(\n\x07modules\x18\x01 \x03(\x0b\x32\x17.aura.modules.v1.Module\"4\n\x10GetModuleRequest\x12 \n\tmodule_id\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18@\"\x14\n\x12GetTopologyRequest\"\xc8\x01\n\x06Module\x12\x11\n\tmodule_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x33\n\x0c\x61rchitecture\x18\x04 \x01(\x0e\x32\x1d.aura.modules.v1.Architecture\x12\x12\n\napi_prefix\x18\x05 \x01(\t\x12\x14\n\x0c\x64\x65pendencies\x18\x06 \x03(\t\x12\x10\n\x08services\x18\x07 \x03(\t\x12\x0f\n\x07process\x18\x08 \x01(\t\"7\n\x08Topology\x12+\n\tprocesses\x18\x01 \x03(\x0b\x32\x18.aura.modules.v1.Process\"9\n\x07Process\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0f\n\x07modules\x18\x03 \x03(\t*\x91\x01\n\x0c\x41rchitecture\x12\x1c\n\x18\x41RCHITECTURE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41RCHITECTURE_LAYERED\x10\x01\x12\x16\n\x12\x41RCHITECTURE_CLEAN\x10\x02\x12\x1a\n\x16\x41RCHITECTURE_HEXAGONAL\x10\x03\x12\x15\n\x11\x41RCHITECTURE_CQRS\x10\x04\x32\xf7\x02\n\rModuleService\x12{\n\x0bListModules\x12#.aura.modules.v1.ListModulesRequest\x1a$.aura.modules.v1.ListModulesResponse\"!\x90\x02\x01\xc2\xf3\x18\x06\x08\x04\x12\x02\x05\x04\x82\xd3\xe4\x93\x02\x0e\x12\x0c/api/modules\x12v\n\tGetModule\x12!.aura.modules.v1.GetModuleRequest\x1a\x17.aura.modules.v1.Module\"-\x90\x02\x01\xc2\xf3\x18\x06\x08\x04\x12\x02\x05\x04\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/modules/{module_id}\x12q\n\x0bGetTopology\x12#.aura.modules.v1.GetTopologyRequest\x1a\x19.aura.modules.v1.Topology\"\"\x90\x02\x01\xc2\xf3\x18\x06\x08\x04\x12\x02\x05\x04\x82\xd3\xe4\x93\x02\x0f\x12\r/api/topologyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$aura/modules/v1/module_service.proto\x12\x0f\x61ura.modules.v1\x1a\x1c\x61ura/options/v1/access.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x14\n\x12ListModulesRequest\"?\n\x13ListModulesResponse\x12(\n\x07modules\x18\x01 \x03(\x0b\x32\x17.aura.modules.v1.Module\"4\n\x10GetModuleRequest\x12 \n\tmodule_id\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18@\"\x14\n\x12GetTopologyRequest\"\x88\x02\n\x06Module\x12\x11\n\tmodule_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x33\n\x0c\x61rchitecture\x18\x04 \x01(\x0e\x32\x1d.aura.modules.v1.Architecture\x12\x12\n\napi_prefix\x18\x05 \x01(\t\x12\x14\n\x0c\x64\x65pendencies\x18\x06 \x03(\t\x12\x10\n\x08services\x18\x07 \x03(\t\x12\x0f\n\x07process\x18\x08 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\t \x01(\t\x12-\n\x06health\x18\n \x01(\x0e\x32\x1d.aura.modules.v1.ModuleHealth\"7\n\x08Topology\x12+\n\tprocesses\x18\x01 \x03(\x0b\x32\x18.aura.modules.v1.Process\"9\n\x07Process\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0f\n\x07modules\x18\x03 \x03(\t*\x91\x01\n\x0c\x41rchitecture\x12\x1c\n\x18\x41RCHITECTURE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41RCHITECTURE_LAYERED\x10\x01\x12\x16\n\x12\x41RCHITECTURE_CLEAN\x10\x02\x12\x1a\n\x16\x41RCHITECTURE_HEXAGONAL\x10\x03\x12\x15\n\x11\x41RCHITECTURE_CQRS\x10\x04*g\n\x0cModuleHealth\x12\x1d\n\x19MODULE_HEALTH_UNSPECIFIED\x10\x00\x12\x19\n\x15MODULE_HEALTH_SERVING\x10\x01\x12\x1d\n\x19MODULE_HEALTH_NOT_SERVING\x10\x02\x32\xf7\x02\n\rModuleService\x12{\n\x0bListModules\x12#.aura.modules.v1.ListModulesRequest\x1a$.aura.modules.v1.ListModulesResponse\"!\x90\x02\x01\xc2\xf3\x18\x06\x08\x04\x12\x02\x05\x04\x82\xd3\xe4\x93\x02\x0e\x12\x0c/api/modules\x12v\n\tGetModule\x12!.aura.modules.v1.GetModuleRequest\x1a\x17.aura.modules.v1.Module\"-\x90\x02\x01\xc2\xf3\x18\x06\x08\x04\x12\x02\x05\x04\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/modules/{module_id}\x12q\n\x0bGetTopology\x12#.aura.modules.v1.GetTopologyRequest\x1a\x19.aura.modules.v1.Topology\"\"\x90\x02\x01\xc2\xf3\x18\x06\x08\x04\x12\x02\x05\x04\x82\xd3\xe4\x93\x02\x0f\x12\r/api/topologyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,8 +43,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODULESERVICE'].methods_by_name['GetModule']._serialized_options = b'\220\002\001\302\363\030\006\010\004\022\002\005\004\202\323\344\223\002\032\022\030/api/modules/{module_id}'
   _globals['_MODULESERVICE'].methods_by_name['GetTopology']._loaded_options = None
   _globals['_MODULESERVICE'].methods_by_name['GetTopology']._serialized_options = b'\220\002\001\302\363\030\006\010\004\022\002\005\004\202\323\344\223\002\017\022\r/api/topology'
-  _globals['_ARCHITECTURE']._serialized_start=662
-  _globals['_ARCHITECTURE']._serialized_end=807
+  _globals['_ARCHITECTURE']._serialized_start=726
+  _globals['_ARCHITECTURE']._serialized_end=871
+  _globals['_MODULEHEALTH']._serialized_start=873
+  _globals['_MODULEHEALTH']._serialized_end=976
   _globals['_LISTMODULESREQUEST']._serialized_start=179
   _globals['_LISTMODULESREQUEST']._serialized_end=199
   _globals['_LISTMODULESRESPONSE']._serialized_start=201
@@ -54,11 +56,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTOPOLOGYREQUEST']._serialized_start=320
   _globals['_GETTOPOLOGYREQUEST']._serialized_end=340
   _globals['_MODULE']._serialized_start=343
-  _globals['_MODULE']._serialized_end=543
-  _globals['_TOPOLOGY']._serialized_start=545
-  _globals['_TOPOLOGY']._serialized_end=600
-  _globals['_PROCESS']._serialized_start=602
-  _globals['_PROCESS']._serialized_end=659
-  _globals['_MODULESERVICE']._serialized_start=810
-  _globals['_MODULESERVICE']._serialized_end=1185
+  _globals['_MODULE']._serialized_end=607
+  _globals['_TOPOLOGY']._serialized_start=609
+  _globals['_TOPOLOGY']._serialized_end=664
+  _globals['_PROCESS']._serialized_start=666
+  _globals['_PROCESS']._serialized_end=723
+  _globals['_MODULESERVICE']._serialized_start=979
+  _globals['_MODULESERVICE']._serialized_end=1354
 # @@protoc_insertion_point(module_scope)

@@ -51,6 +51,30 @@ ARCHITECTURE_CQRS: Architecture.ValueType  # 4
 """Keeps events as the record and separate models for reading."""
 Global___Architecture: _TypeAlias = Architecture  # noqa: Y015
 
+class _ModuleHealth:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ModuleHealthEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModuleHealth.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MODULE_HEALTH_UNSPECIFIED: _ModuleHealth.ValueType  # 0
+    """Is never used."""
+    MODULE_HEALTH_SERVING: _ModuleHealth.ValueType  # 1
+    """Means that all services of the module answer."""
+    MODULE_HEALTH_NOT_SERVING: _ModuleHealth.ValueType  # 2
+    """Means that its process cannot be reached, is stopping, or has lost its database."""
+
+class ModuleHealth(_ModuleHealth, metaclass=_ModuleHealthEnumTypeWrapper):
+    """Lists whether a module can be called."""
+
+MODULE_HEALTH_UNSPECIFIED: ModuleHealth.ValueType  # 0
+"""Is never used."""
+MODULE_HEALTH_SERVING: ModuleHealth.ValueType  # 1
+"""Means that all services of the module answer."""
+MODULE_HEALTH_NOT_SERVING: ModuleHealth.ValueType  # 2
+"""Means that its process cannot be reached, is stopping, or has lost its database."""
+Global___ModuleHealth: _TypeAlias = ModuleHealth  # noqa: Y015
+
 @_typing.final
 class ListModulesRequest(_message.Message):
     """Asks for all modules."""
@@ -145,6 +169,8 @@ class Module(_message.Message):
     DEPENDENCIES_FIELD_NUMBER: _builtins.int
     SERVICES_FIELD_NUMBER: _builtins.int
     PROCESS_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
     module_id: _builtins.str
     """Identifies the module: its name in the module configuration, as "users"."""
     display_name: _builtins.str
@@ -157,6 +183,10 @@ class Module(_message.Message):
     """Holds the first path segment of its REST routes, after "/api/"."""
     process: _builtins.str
     """Names the process that hosts it."""
+    address: _builtins.str
+    """Holds the address at which that process serves gRPC, as "127.0.0.1:50051"."""
+    health: Global___ModuleHealth.ValueType
+    """Says whether the module can be called now."""
     @_builtins.property
     def dependencies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Lists the modules it calls, by their ids."""
@@ -176,10 +206,12 @@ class Module(_message.Message):
         dependencies: _abc.Iterable[_builtins.str] | None = ...,
         services: _abc.Iterable[_builtins.str] | None = ...,
         process: _builtins.str = ...,
+        address: _builtins.str = ...,
+        health: Global___ModuleHealth.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_prefix", b"api_prefix", "architecture", b"architecture", "dependencies", b"dependencies", "description", b"description", "display_name", b"display_name", "module_id", b"module_id", "process", b"process", "services", b"services"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "api_prefix", b"api_prefix", "architecture", b"architecture", "dependencies", b"dependencies", "description", b"description", "display_name", b"display_name", "health", b"health", "module_id", b"module_id", "process", b"process", "services", b"services"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
