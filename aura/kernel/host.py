@@ -290,7 +290,7 @@ def _network_server(chain: InterceptorChain, maximum_message_bytes: int) -> grpc
         interceptors=[chain],
         options=[
             ("grpc.max_receive_message_length", maximum_message_bytes),
-            ("grpc.max_send_message_length", maximum_message_bytes),
+            ("grpc.max_send_message_length", -1),  # its receiver refuses what is too long, as in one process
             ("grpc.so_reuseport", 0),  # otherwise a second server on the port would go unnoticed
             ("grpc.http2.min_ping_interval_without_data_ms", SHORTEST_PING_INTERVAL_MILLISECONDS),
             ("grpc.keepalive_permit_without_calls", 1),

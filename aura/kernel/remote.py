@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from grpc_status import rpc_status
 
 from aura.kernel.channel import Translate
 from aura.kernel.contracts import repeatable_methods
-from aura.kernel.errors import AuraError, Unavailable
+from aura.kernel.errors import AuraError, Code, DeadlineExceeded, Unavailable
 from aura.kernel.rpc_status import from_rpc_error
 from aura.kernel.topology import Process, TlsFiles
 
@@ -25,6 +26,7 @@ SHARE_OF_DEADLINE = 0.8
 
 RETRY_AFTER = timedelta(seconds=1)
 KEEPALIVE_MILLISECONDS = 20_000
+_OF_A_CLOSED_STREAM = re.compile(r"Stream removed \((.*)\)", re.DOTALL)  # what gRPC puts around a text, now and then
 _OF_A_LOST_CONNECTION = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN}
 
 
@@ -97,7 +99,14 @@ def watch(
 
 def error_of_call(error: grpc.aio.AioRpcError, *, module: str, process: str) -> AuraError:
     """Returns the error that a module's failed call stands for."""
-    return ModuleUnavailable(module=module, process=process) if is_lost(error) else from_rpc_error(error)
+    if is_lost(error):
+        return ModuleUnavailable(module=module, process=process)
+    failure = from_rpc_error(error)
+    if failure.code is Code.DEADLINE_EXCEEDED and not failure.reason:
+        return DeadlineExceeded(f"module {module} did not answer in time")
+    if (wrapped := _OF_A_CLOSED_STREAM.fullmatch(failure.message)) is not None:
+        failure.message = wrapped[1]
+    return failure
 
 
 def is_lost(error: grpc.aio.AioRpcError) -> bool:
@@ -121,7 +130,7 @@ def server_credentials(tls: TlsFiles) -> grpc.ServerCredentials:
 def _options(services: Iterable[str], maximum_message_bytes: int) -> list[tuple[str, Any]]:
     return [
         ("grpc.max_receive_message_length", maximum_message_bytes),
-        ("grpc.max_send_message_length", maximum_message_bytes),
+        ("grpc.max_send_message_length", -1),  # its receiver refuses what is too long, as in one process
         ("grpc.keepalive_time_ms", KEEPALIVE_MILLISECONDS),
         ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.keepalive_permit_without_calls", 1),

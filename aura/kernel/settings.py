@@ -77,7 +77,7 @@ class Settings(BaseSettings):
         256, ge=1, le=100_000, description="calls from outside that are served at a time; more get RESOURCE_EXHAUSTED"
     )
     maximum_message_bytes: int = Field(
-        4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="largest message accepted, in bytes"
+        4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="largest message accepted from others, in bytes"
     )
 
     @field_validator("host")

@@ -65,10 +65,10 @@ class Cluster:
         await Migrator(url=self.url(TEMPLATE), keys=KEYS, modules=list(AURA_MODULES)).upgrade()
 
     @asynccontextmanager
-    async def clone(self) -> AsyncIterator[str]:
+    async def clone(self, template: str = TEMPLATE) -> AsyncIterator[str]:
         """Lends the name of a database that is like a freshly migrated one."""
         name = f"test_{next(self._numbers)}"
-        await self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY WAL_LOG")
+        await self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY WAL_LOG")
         try:
             yield name
         finally:

@@ -24,7 +24,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """An RPC method: its full name as on the wire, what kind of call it takes, and whether its messages are known here."""
+    """An RPC method: its full name as on the wire, what kind of call it takes, and whether its messages are unknown."""
 
     path: str
     request_streaming: bool

@@ -1,0 +1,61 @@
+"""The probe modules' code and database, made once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import structlog
+from sqlalchemy import URL
+
+from aura.kernel.migrations import Migrator
+from tests.partitions.probe.code import use_code, write_code
+from tests.partitions.probe.specs import NAMES
+from tests.support.cluster import KEYS, Cluster
+
+PROBE_TEMPLATE = "probe_template"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet() -> Iterator[None]:
+    """Logs nothing: there would be a hundred thousand lines."""
+    logging.disable(logging.CRITICAL)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture(scope="session")
+def probe_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("probe")
+    write_code(folder)
+    use_code(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def probe_template(cluster: Cluster, probe_code: Path) -> str:
+    async def make() -> None:
+        await cluster.execute(f"CREATE DATABASE {PROBE_TEMPLATE}")
+        url = cluster.url(PROBE_TEMPLATE)
+        await Migrator(url=url, keys=KEYS, modules=NAMES, folder=probe_code / "migrations").upgrade()
+
+    asyncio.run(make())
+    return PROBE_TEMPLATE
+
+
+@pytest.fixture
+async def probe_url(cluster: Cluster, probe_template: str) -> AsyncIterator[URL]:
+    async with cluster.clone(probe_template) as name:
+        yield cluster.url(name)
+
+
+@asynccontextmanager
+async def cloned(cluster: Cluster, template: str) -> AsyncIterator[URL]:
+    async with cluster.clone(template) as name:
+        yield cluster.url(name)

@@ -1,0 +1,74 @@
+"""Makes the probe modules' generated code and migrations, which are alike but for their names."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import generated.aura
+from aura.kernel.tooling.protos import PROTOS, generate
+from tests.partitions.probe.specs import NAMES
+
+HERE = Path(__file__).parent
+SERVICE = """syntax = "proto3";
+
+package aura.{name}.v1;
+
+import "aura/options/v1/access.proto";
+import "aura/probe/v1/plan.proto";
+
+service ProbeService {{
+  rpc Run(aura.probe.v1.Plan) returns (aura.probe.v1.Report) {{
+    option (aura.options.v1.access) = {{external: EXTERNAL_PUBLIC}};
+  }}
+  rpc Stream(aura.probe.v1.Plan) returns (stream aura.probe.v1.Report) {{
+    option idempotency_level = NO_SIDE_EFFECTS;
+    option (aura.options.v1.access) = {{external: EXTERNAL_PUBLIC}};
+  }}
+  rpc Collect(stream aura.probe.v1.Plan) returns (aura.probe.v1.Report) {{
+    option (aura.options.v1.access) = {{external: EXTERNAL_PUBLIC}};
+  }}
+  rpc Talk(stream aura.probe.v1.Plan) returns (stream aura.probe.v1.Report) {{
+    option (aura.options.v1.access) = {{external: EXTERNAL_PUBLIC}};
+  }}
+}}
+"""
+REVISION = """from alembic import op
+
+from aura.kernel.migrations import create_idempotency_table
+
+revision, down_revision = "0001", None
+
+
+def upgrade() -> None:
+    op.execute("CREATE TABLE {name}.runs (label text, caller text, user_id text)")
+    create_idempotency_table("{name}")
+
+
+def downgrade() -> None:
+    op.execute("DROP TABLE {name}.runs")
+"""
+ENVIRONMENT = "from aura.kernel.migrations import run_migrations\n\nrun_migrations()\n"
+
+
+def write_code(folder: Path) -> None:
+    """Writes contracts, generated code and migrations below `folder`."""
+    protos = folder / "protos" / "aura"
+    shutil.copytree(PROTOS / "aura" / "options", protos / "options")
+    _write(protos / "probe" / "v1" / "plan.proto", (HERE / "plan.proto").read_text())
+    for name in NAMES:
+        _write(protos / name / "v1" / "probe_service.proto", SERVICE.format(name=name))
+        migrations = folder / "migrations" / name
+        _write(migrations / "env.py", ENVIRONMENT)
+        _write(migrations / "versions" / "0001_runs.py", REVISION.format(name=name))
+    generate(folder / "generated", protos.parent)
+
+
+def use_code(folder: Path) -> None:
+    """Lets the generated code be imported as that of the platform's own modules is."""
+    generated.aura.__path__.append(str(folder / "generated" / "aura"))
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
