@@ -34,12 +34,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def proving(request: pytest.FixtureRequest) -> bool:
-    """Whether to run all that takes long."""
-    return bool(request.config.getoption("--prove"))
-
-
-@pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("cluster") / "postgres")
     cluster.start()

@@ -13,11 +13,20 @@ import structlog
 from sqlalchemy import URL
 
 from aura.kernel.migrations import Migrator
+from tests.partitions.partitions import name_of, some_of
 from tests.partitions.probe.code import use_code, write_code
 from tests.partitions.probe.specs import NAMES
 from tests.support.cluster import KEYS, Cluster
 
 PROBE_TEMPLATE = "probe_template"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Gives tests of real processes all partitions with --prove, and a few without."""
+    if "process_partition" in metafunc.fixturenames:
+        partitions = metafunc.module.ALL
+        chosen = partitions if metafunc.config.getoption("--prove") else some_of(partitions)
+        metafunc.parametrize("process_partition", chosen, ids=name_of)
 
 
 @pytest.fixture(scope="session", autouse=True)

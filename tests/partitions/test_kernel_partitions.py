@@ -14,7 +14,7 @@ from sqlalchemy import URL
 
 from aura.kernel.database import sync_url
 from tests.partitions.conftest import PROBE_TEMPLATE, cloned
-from tests.partitions.partitions import Partition, as_processes, in_one_process, name_of, partitions_of, some_of
+from tests.partitions.partitions import Partition, as_processes, in_one_process, name_of, partitions_of
 from tests.partitions.probe.specs import NAMES, PROBE_MODULES
 from tests.partitions.transcript import Played, Transcript, assert_alike, digest_of
 from tests.support.cluster import Cluster
@@ -46,22 +46,18 @@ async def test_a_partition_over_tcp_behaves_like_a_single_process(
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("partition", ALL, ids=name_of)
 async def test_a_partition_of_real_processes_behaves_like_a_single_process(
-    partition: Partition,
+    process_partition: Partition,
     in_single_process: Played,
     cluster: Cluster,
     probe_template: str,
     probe_code: Path,
     tmp_path: Path,
-    proving,
 ):
-    if not proving and partition not in some_of(ALL):
-        pytest.skip("with --prove only")
     arguments = ("-m", "tests.partitions.probe.server", str(probe_code))
     async with (
         cloned(cluster, probe_template) as url,
-        as_processes(partition, url=url, folder=tmp_path, arguments=arguments) as spread,
+        as_processes(process_partition, url=url, folder=tmp_path, arguments=arguments) as spread,
     ):
         played = await _play(spread, url)
 

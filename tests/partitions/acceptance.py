@@ -1,0 +1,194 @@
+"""What the platform promises across its modules, played from outside: every call of the contracts, right and wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.json_format import ParseDict
+
+from tests.partitions.partitions import Spread
+from tests.partitions.transcript import Transcript
+
+ABSENT = "01900000-0000-7000-8000-000000000000"
+SERVICES = {
+    "users": "aura.users.v1.UserService",
+    "sessions": "aura.mentalhealth.v1.TherapySessionService",
+    "disorders": "aura.mentalhealth.v1.DisorderService",
+}
+
+
+class Client:
+    """Makes calls, each through the next process, and notes them."""
+
+    def __init__(self, spread: Spread, transcript: Transcript) -> None:
+        self._spread = spread
+        self._transcript = transcript
+        self._numbers = itertools.count()
+        self._begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=2)
+
+    async def ask(self, service: str, method: str, **fields: Any) -> Any:
+        """Makes a unary call and notes it; the fields are as in JSON. Returns the answer."""
+        number = next(self._numbers)
+        return await self._transcript.call(f"{number} {method}", self._call(number, service, method, fields))
+
+    async def code(self, service: str, method: str, **fields: Any) -> str:
+        """Makes a unary call; returns its code only."""
+        code: grpc.StatusCode = await self._call(next(self._numbers), service, method, fields).code()
+        return code.name
+
+    def note(self, name: str, value: object) -> None:
+        """Notes something else."""
+        self._transcript.note(name, value)
+
+    def _call(self, number: int, service: str, method: str, fields: dict[str, Any]) -> Any:
+        name = SERVICES[service]
+        described = descriptor_pool.Default().FindServiceByName(name).methods_by_name[method]
+        request = ParseDict(fields, message_factory.GetMessageClass(described.input_type)())
+        answer = message_factory.GetMessageClass(described.output_type)
+        call = self._spread.channel(number).unary_unary(
+            f"/{name}/{method}",
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=answer.FromString,
+        )
+        metadata = (("x-request-id", f"request-{number}"),)
+        return call(request, timeout=20, metadata=metadata)
+
+    def at(self, hours: float) -> str:
+        """A time of the day after tomorrow, as JSON has it."""
+        return (self._begin + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def play(spread: Spread, transcript: Transcript) -> None:
+    """Plays everything."""
+    client = Client(spread, transcript)
+    people = await users(client)
+    await bookings(client, *people)
+    await refusals(client, *people)
+    await disorders(client)
+    await at_once(client, *people)
+
+
+async def users(client: Client) -> tuple[str, str]:
+    """Makes a therapist and a patient, and changes people in every way."""
+    made = [
+        await client.ask(
+            "users",
+            "CreateUser",
+            user={"email": f"{name}@example.com", "displayName": name.title(), "roles": [role], "timeZone": zone},
+            requestId=f"make-{name}",
+        )
+        for name, role, zone in (
+            ("tess", "ROLE_THERAPIST", "Europe/Paris"),
+            ("pia", "ROLE_PATIENT", "UTC"),
+            ("otto", "ROLE_PATIENT", "UTC"),
+        )
+    ]
+    therapist, patient, other = (user.user_id for user in made)
+    user = {"email": "tess@example.com", "displayName": "Tess", "roles": ["ROLE_THERAPIST"], "timeZone": "Europe/Paris"}
+    await client.ask("users", "CreateUser", user=user, requestId="make-tess")
+    await client.ask("users", "CreateUser", user=user, requestId="make-pia")
+    await client.ask("users", "CreateUser", user=user)
+    await client.ask("users", "CreateUser", user={"email": "nobody", "displayName": "", "roles": []})
+    await client.ask("users", "GetUser", userId=patient)
+    await client.ask("users", "GetUser", userId=ABSENT)
+    await client.ask("users", "GetUser", userId="me")
+    await client.ask("users", "BatchGetUsers", userIds=[other, therapist])
+    await client.ask("users", "BatchGetUsers", userIds=[other, ABSENT])
+    page = await client.ask("users", "ListUsers", pageSize=2)
+    await client.ask("users", "ListUsers", pageSize=2, pageToken=page.next_page_token)
+    await client.ask("users", "ListUsers", pageSize=3, role="ROLE_PATIENT", pageToken=page.next_page_token)
+    await client.ask("users", "ListUsers", displayNamePrefix="T", orderBy="USER_ORDER_DISPLAY_NAME")
+    await client.ask(
+        "users", "UpdateUser", user={"userId": patient, "displayName": "Pia P.", "etag": "1"}, updateMask="displayName"
+    )
+    await client.ask(
+        "users", "UpdateUser", user={"userId": patient, "displayName": "X", "etag": "1"}, updateMask="displayName"
+    )
+    await client.ask("users", "UpdateUser", user={"userId": patient, "roles": ["ROLE_ADMIN"]}, updateMask="roles")
+    await client.ask("users", "GrantRole", userId=other, role="ROLE_SUPPORT", reason="helps out")
+    await client.ask("users", "GrantRole", userId=other, role="ROLE_SUPPORT", reason="again")
+    await client.ask("users", "RevokeRole", userId=other, role="ROLE_SUPPORT", reason="no more")
+    await client.ask("users", "RevokeRole", userId=other, role="ROLE_PATIENT", reason="the last one")
+    await client.ask("users", "DeactivateUser", userId=other, reason="moved away")
+    await client.ask("sessions", "ScheduleTherapySession", **_booking(client, therapist, other, 0))
+    await client.ask("users", "ReactivateUser", userId=other, reason="came back")
+    return therapist, patient
+
+
+async def bookings(client: Client, therapist: str, patient: str) -> None:
+    """Books, moves, cancels and counts."""
+    first = await client.ask(
+        "sessions", "ScheduleTherapySession", **_booking(client, therapist, patient, 1), requestId="one"
+    )
+    await client.ask("sessions", "ScheduleTherapySession", **_booking(client, therapist, patient, 1), requestId="one")
+    await client.ask("sessions", "ScheduleTherapySession", **_booking(client, therapist, patient, 2), requestId="one")
+    await client.ask("sessions", "ScheduleTherapySession", **_booking(client, therapist, patient, 1.5))
+    second = await client.ask("sessions", "ScheduleTherapySession", **_booking(client, therapist, patient, 3))
+    moved = {"startTime": client.at(5), "endTime": client.at(6)}
+    await client.ask(
+        "sessions", "RescheduleTherapySession", sessionId=first.session_id, **moved, reason="later", etag="1"
+    )
+    await client.ask(
+        "sessions", "RescheduleTherapySession", sessionId=first.session_id, **moved, reason="later", etag="1"
+    )
+    onto = {"startTime": client.at(3.5), "endTime": client.at(4)}
+    await client.ask("sessions", "RescheduleTherapySession", sessionId=first.session_id, **onto, reason="no")
+    await client.ask("sessions", "StartTherapySession", sessionId=first.session_id)
+    await client.ask("sessions", "EndTherapySession", sessionId=first.session_id)
+    await client.ask("sessions", "MarkNoShow", sessionId=first.session_id)
+    cancel = {"sessionId": second.session_id, "cancelledBy": "CANCELLING_PARTY_PATIENT", "reason": "ill"}
+    await client.ask("sessions", "CancelTherapySession", **cancel, requestId="cancel")
+    await client.ask("sessions", "CancelTherapySession", **cancel, requestId="cancel")
+    await client.ask("sessions", "CancelTherapySession", **cancel)
+    await client.ask("sessions", "GetTherapySession", sessionId=second.session_id)
+    page = await client.ask("sessions", "ListTherapySessions", pageSize=1, therapistId=therapist)
+    await client.ask(
+        "sessions", "ListTherapySessions", pageSize=1, therapistId=therapist, pageToken=page.next_page_token
+    )
+    await client.ask("sessions", "ListTherapySessions", patientId=patient, states=["THERAPY_SESSION_STATE_CANCELLED"])
+
+
+async def refusals(client: Client, therapist: str, patient: str) -> None:
+    """Asks for what is refused, with and without the other module having a say in it."""
+    for person in ({"therapist": ABSENT}, {"patient": ABSENT}, {"therapist": patient}, {"patient": therapist}):
+        people = {"therapist": therapist, "patient": patient, **person}
+        await client.ask(
+            "sessions", "ScheduleTherapySession", **_booking(client, people["therapist"], people["patient"], 8)
+        )
+    await client.ask("sessions", "ScheduleTherapySession", **_booking(client, therapist, patient, -72))
+    await client.ask("sessions", "ScheduleTherapySession", **_booking(client, therapist, therapist, 9))
+    await client.ask("sessions", "ScheduleTherapySession", **_booking(client, therapist, patient, 9, hours=30))
+    await client.ask("sessions", "ScheduleTherapySession", therapistId="?")
+    await client.ask("sessions", "GetTherapySession", sessionId=ABSENT)
+    await client.ask("sessions", "ListTherapySessions", pageToken="nonsense")
+    await client.ask("sessions", "ListTherapySessions", pageSize=-1)
+    await client.ask("sessions", "GetStatistics", timeZone="Mars/Olympus")
+
+
+async def disorders(client: Client) -> None:
+    """Looks things up."""
+    await client.ask("disorders", "GetDisorder", code="F33.1")
+    await client.ask("disorders", "GetDisorder", code="Z")
+    await client.ask("disorders", "SearchDisorders", query="ptsd", pageSize=3)
+    await client.ask("disorders", "ListDisorders", parentCode="F33", pageSize=4)
+
+
+async def at_once(client: Client, therapist: str, patient: str) -> None:
+    """Of twenty who want one time at once, one gets it."""
+    booking = _booking(client, therapist, patient, 20)
+    answers = await asyncio.gather(*(client.code("sessions", "ScheduleTherapySession", **booking) for _ in range(20)))
+    client.note("at once", sorted(answers))
+
+
+def _booking(client: Client, therapist: str, patient: str, start: float, *, hours: float = 1) -> dict[str, str]:
+    return {
+        "therapistId": therapist,
+        "patientId": patient,
+        "startTime": client.at(start),
+        "endTime": client.at(start + hours),
+    }
