@@ -30,7 +30,7 @@ $(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
-.PHONY: run test check lint prove bench bench-inprocess bench-profile protos protos-release migrate lock clean
+.PHONY: run test check lint conformance fuzz test-partitions prove bench bench-inprocess bench-profile protos protos-release migrate lock clean
 
 run: $(VENV)/.run ## Serve Aura on the embedded database (Ctrl-C stops it)
 	@exec $(BIN)/python server.py
@@ -48,8 +48,17 @@ lint: $(VENV)/.dev ## Check style, types and contracts
 
 check: lint test ## Do all that decides whether a change is good
 
+conformance: $(VENV)/.dev ## Hold the in-process channel to what gRPC does on TCP and Unix sockets; the last line is JSON
+	@$(BIN)/python -m pytest -q --figures=conformance tests/kernel/inprocess --ignore=tests/kernel/inprocess/test_fuzz.py
+
+fuzz: $(VENV)/.dev ## Compare 20,000 random calls over TCP and in-process; the last line is JSON
+	@AURA_FUZZ_EXAMPLES=12000 $(BIN)/python -m pytest -q --figures=fuzz --timeout=1800 tests/kernel/inprocess/test_fuzz.py
+
+test-partitions: $(VENV)/.dev ## Compare all ways to spread the modules over processes; the last line is JSON
+	@$(BIN)/python -m pytest -q --prove --figures=partitions tests/partitions
+
 prove: $(VENV)/.dev ## Run the tests that take long, at full size; the last line is JSON
-	@$(BIN)/python -m pytest -q --prove
+	@AURA_FUZZ_EXAMPLES=12000 $(BIN)/python -m pytest -q --prove --figures=all --timeout=1800
 
 bench: $(VENV)/.bench ## Measure Aura against its peers; needs h2load and wrk; the last line is JSON (QUICK=1: a trial)
 	@$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick)

@@ -5,18 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import URL
 
 from aura.kernel.database import Database
 from tests.support.cluster import KEYS, Cluster
+from tests.support.figures import KINDS, OUTCOMES
 from tests.support.platform import Platform, running_platform
+
+RECORDED = pytest.StashKey[dict[str, Any]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--prove", action="store_true", help="run repeated trials at full size; end with a line of JSON")
+    parser.addoption("--prove", action="store_true", help="run repeated trials at full size, and all partitions")
+    parser.addoption("--figures", choices=sorted(KINDS), help="end with a line of JSON that says what was proved")
+
+
+@pytest.fixture(scope="session")
+def record_figure(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
+    """Notes a figure for the line of JSON that ends a run with `--figures`."""
+    return request.config.stash.setdefault(RECORDED, {}).__setitem__
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +39,10 @@ def trials(request: pytest.FixtureRequest) -> int:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Prints what was proved, last of all."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if config.getoption("--prove") and reporter:
-        counts = {outcome: len(reporter.stats.get(outcome, ())) for outcome in ("passed", "failed", "error", "skipped")}
-        sys.stdout.write(f"{json.dumps(counts)}\n")
+    kind = config.getoption("--figures")
+    if kind and reporter:
+        outcomes = {name: reporter.stats.get(name, []) for name in OUTCOMES}
+        sys.stdout.write(f"{json.dumps(KINDS[kind](outcomes, config.stash.get(RECORDED, {})))}\n")
 
 
 @pytest.fixture(scope="session")

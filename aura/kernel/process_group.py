@@ -46,7 +46,7 @@ class ProcessGroup:
             reviving.cancel()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
-        return max(codes)
+        return int(any(codes))
 
     async def _run(self, name: str) -> int:
         process = self._children[name] = await asyncio.create_subprocess_exec(

@@ -42,10 +42,21 @@ class DatabaseUnreachable(Exception):
     """Says in one line that the database does not answer, and what to do."""
 
 
+class ForeignModuleImported(Exception):
+    """A process imported the package of a module that it does not host."""
+
+    def __init__(self, package: str, process: str) -> None:
+        super().__init__(
+            f"process {process} imports {package}, which it does not host: modules may only be reached through their "
+            "contracts; find the import with: python -X importtime server.py"
+        )
+
+
 EXPECTED_ERRORS = (
     AddressInUse,
     DatabaseUnreachable,
     EmbeddedPostgresError,
+    ForeignModuleImported,
     MigrationError,
     ModuleSpecError,
     SecretKeyError,
@@ -73,16 +84,6 @@ class Databases:
         """The database as an operator may read it, without its password."""
         where = public_part(self.url)
         return f"embedded PostgreSQL, {where}" if self.embedded else where
-
-
-class ForeignModuleImported(Exception):
-    """A process imported the package of a module that it does not host."""
-
-    def __init__(self, package: str, process: str) -> None:
-        super().__init__(
-            f"process {process} imports {package}, which it does not host: modules may only be reached through their "
-            "contracts; find the import with: python -X importtime server.py"
-        )
 
 
 def run_server(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.kernel.inprocess.harness import KINDS, Harness, Outcome, grouped, handler, outcome_of, scripted, text
 
-EXAMPLES = int(os.environ.get("AURA_FUZZ_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("AURA_FUZZ_EXAMPLES", "1200"))
 
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F))
 _names = st.text(string.ascii_lowercase + string.digits + "_-.", min_size=0, max_size=8).map("k{}".format)
@@ -74,6 +74,7 @@ class Stage:
         self.script: Script | None = None
         self.seen: list[Any] = []
         self.served: Any = None
+        self.calls = 0
 
     async def open(self, transport: str) -> Harness:
         harness = Harness(transport)
@@ -89,6 +90,7 @@ class Stage:
         return outcome, self.seen
 
     def call(self, script: Script, **options: Any) -> Any:
+        self.calls += 1
         requests = [text(request) for request in script.requests]
         return self.served.call(script.kind, script.kind, requests, metadata=script.metadata, **options)
 
@@ -129,7 +131,7 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stages():
+def stages(record_figure):
     logging.disable(logging.CRITICAL)
     with asyncio.Runner() as runner:
         tcp, in_process = Stage(), Stage()
@@ -137,6 +139,7 @@ def stages():
         yield runner, tcp, in_process
         for harness in harnesses:
             runner.run(harness.close())
+    record_figure("fuzzed_calls", in_process.calls)
     logging.disable(logging.NOTSET)
 
 
@@ -210,6 +213,7 @@ async def _reply(requests, context):
 
 async def _interleave(stage, moves):
     """Make moves, reading only what is sure to come; return all that was received and raised."""
+    stage.calls += 1
     call = stage.served.stub("stream_stream", "Reply")()
     noted, due, half_closed = [], 0, False
     for move, *arguments in moves:

@@ -1,0 +1,327 @@
+"""Two processes that need each other: what a caller sees when one of them is away, encrypted, or out of step."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from sqlalchemy import URL
+
+from aura.kernel.host import Host
+from aura.kernel.settings import Settings
+from aura.kernel.topology import Process, TlsFiles, Topology
+from aura.modules import AURA_MODULES
+from generated.aura.mentalhealth.v1 import disorder_service_pb2, disorder_service_pb2_grpc
+from generated.aura.mentalhealth.v1.therapy_session_service_pb2 import ScheduleTherapySessionRequest
+from generated.aura.mentalhealth.v1.therapy_session_service_pb2_grpc import TherapySessionServiceStub
+from generated.aura.modules.v1 import module_service_pb2 as modules
+from generated.aura.modules.v1.module_service_pb2_grpc import ModuleServiceStub
+from generated.aura.options.v1.access_pb2 import ROLE_PATIENT, ROLE_THERAPIST
+from generated.aura.users.v1 import user_service_pb2
+from generated.aura.users.v1.user_pb2 import User
+from generated.aura.users.v1.user_service_pb2_grpc import UserServiceStub
+from tests.partitions.partitions import topology_of
+from tests.support.cluster import KEYS
+from tests.support.failures import failure_of
+
+DISORDER = disorder_service_pb2.GetDisorderRequest(code="F33.1")
+
+
+def host(topology: Topology, process: str, url: URL, folder: Path) -> Host:
+    return Host(
+        settings=Settings(environment="test", data_dir=folder),
+        specs=AURA_MODULES,
+        database_url=url,
+        keys=KEYS,
+        topology=topology,
+        process=process,
+    )
+
+
+@asynccontextmanager
+async def running(topology: Topology, process: str, url: URL, folder: Path) -> AsyncIterator[Host]:
+    hosted = host(topology, process, url, folder)
+    await hosted.start()
+    try:
+        yield hosted
+    finally:
+        await hosted.stop(0)
+
+
+@pytest.fixture
+def topology() -> Topology:
+    """Users in p0, mental health in p1."""
+    return topology_of((("users",), ("mentalhealth",)))
+
+
+async def people(channel: grpc.aio.Channel) -> tuple[str, str]:
+    users = UserServiceStub(channel)
+    made = [
+        await users.CreateUser(
+            user_service_pb2.CreateUserRequest(
+                user=User(email=f"p{number}@example.com", display_name=f"P {number}", roles=[role])
+            )
+        )
+        for number, role in enumerate((ROLE_THERAPIST, ROLE_PATIENT))
+    ]
+    return made[0].user_id, made[1].user_id
+
+
+def booking(therapist: str, patient: str, *, hours: int = 24) -> ScheduleTherapySessionRequest:
+    start = datetime.now(UTC) + timedelta(hours=hours)
+    return ScheduleTherapySessionRequest(
+        therapist_id=therapist, patient_id=patient, start_time=start, end_time=start + timedelta(minutes=50)
+    )
+
+
+# A process that is away
+
+
+@pytest.mark.parametrize("by_way_of", ["the caller's process", "another process"])
+async def test_a_module_whose_process_is_away_is_unavailable_within_the_deadline(
+    topology: Topology, database_url: URL, tmp_path: Path, by_way_of: str
+):
+    async with (
+        running(topology, "p1", database_url, tmp_path) as care,
+        grpc.aio.insecure_channel(care.address) as channel,
+    ):
+        called: Any = TherapySessionServiceStub(channel).ScheduleTherapySession(
+            booking("0190a000-0000-7000-8000-000000000001", "0190a000-0000-7000-8000-000000000002"), timeout=1.5
+        )
+        if by_way_of == "another process":
+            request = user_service_pb2.GetUserRequest(user_id="0190a000-0000-7000-8000-000000000001")
+            called = UserServiceStub(channel).GetUser(request, timeout=1.5)
+        begin = time.monotonic()
+        failure = await failure_of(called)
+        took = time.monotonic() - begin
+
+        assert failure.code is grpc.StatusCode.UNAVAILABLE
+        assert failure.reason == "MODULE_UNAVAILABLE"
+        assert failure.error.metadata == {"module": "users", "process": "p0"}
+        assert "users" in failure.details
+        assert failure.error.retry_after is not None
+        assert took < 1.5
+        assert (await disorder_service_pb2_grpc.DisorderServiceStub(channel).GetDisorder(DISORDER)).code == "F33.1"
+
+
+async def test_without_a_deadline_a_caller_does_not_wait_for_ever(
+    topology: Topology, database_url: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("aura.kernel.remote.PATIENCE_SECONDS", 0.5)
+    async with (
+        running(topology, "p1", database_url, tmp_path) as care,
+        grpc.aio.insecure_channel(care.address) as channel,
+    ):
+        request = user_service_pb2.GetUserRequest(user_id="0190a000-0000-7000-8000-000000000001")
+
+        failure = await failure_of(UserServiceStub(channel).GetUser(request))
+
+    assert failure.reason == "MODULE_UNAVAILABLE"
+
+
+async def test_a_call_that_begins_while_a_process_starts_waits_for_it(
+    topology: Topology, database_url: URL, tmp_path: Path
+):
+    async with (
+        running(topology, "p1", database_url, tmp_path) as care,
+        grpc.aio.insecure_channel(care.address) as channel,
+    ):
+        request = user_service_pb2.CreateUserRequest(
+            user=User(email="a@example.com", display_name="A", roles=[ROLE_PATIENT])
+        )
+        call = UserServiceStub(channel).CreateUser(request, timeout=10)
+        await asyncio.sleep(0.5)
+        async with running(topology, "p0", database_url, tmp_path):
+            user = await call
+
+    assert user.email == "a@example.com"
+
+
+async def test_a_process_that_comes_back_is_reached_without_a_restart(
+    topology: Topology, database_url: URL, tmp_path: Path
+):
+    async with (
+        running(topology, "p1", database_url, tmp_path) as care,
+        grpc.aio.insecure_channel(care.address) as channel,
+    ):
+        sessions = TherapySessionServiceStub(channel)
+        async with running(topology, "p0", database_url, tmp_path):
+            therapist, patient = await people(channel)
+            await sessions.ScheduleTherapySession(booking(therapist, patient), timeout=5)
+
+        away = await failure_of(sessions.ScheduleTherapySession(booking(therapist, patient, hours=26), timeout=1))
+
+        async with running(topology, "p0", database_url, tmp_path):
+            begin = time.monotonic()
+            await sessions.ScheduleTherapySession(booking(therapist, patient, hours=28), timeout=5)
+            took = time.monotonic() - begin
+
+    assert away.code is grpc.StatusCode.UNAVAILABLE
+    assert took <= 2
+
+
+# What is seen from outside
+
+
+async def test_every_process_answers_for_all_modules(topology: Topology, database_url: URL, tmp_path: Path):
+    async with (
+        running(topology, "p0", database_url, tmp_path) as core,
+        running(topology, "p1", database_url, tmp_path) as care,
+    ):
+        for address in (core.address, care.address):
+            async with grpc.aio.insecure_channel(address) as channel:
+                listed = await ModuleServiceStub(channel).ListModules(modules.ListModulesRequest())
+                hosted = {each.module_id: (each.process, each.address, each.health) for each in listed.modules}
+                assert hosted == {
+                    "users": ("p0", core.address, modules.MODULE_HEALTH_SERVING),
+                    "mentalhealth": ("p1", care.address, modules.MODULE_HEALTH_SERVING),
+                }
+                shown = await ModuleServiceStub(channel).GetTopology(modules.GetTopologyRequest())
+                assert {each.name: list(each.modules) for each in shown.processes} == {
+                    "p0": ["users"],
+                    "p1": ["mentalhealth"],
+                }
+                health = health_pb2_grpc.HealthStub(channel)
+                for service in ("aura.users.v1.UserService", "aura.mentalhealth.v1.DisorderService"):
+                    status = await health.Check(health_pb2.HealthCheckRequest(service=service))
+                    assert status.status == health_pb2.HealthCheckResponse.SERVING
+                assert {"aura.users.v1.UserService", "aura.mentalhealth.v1.DisorderService"} <= await described(channel)
+
+
+async def test_the_health_of_a_module_elsewhere_is_that_of_its_process(
+    topology: Topology, database_url: URL, tmp_path: Path
+):
+    async with (
+        running(topology, "p1", database_url, tmp_path) as care,
+        grpc.aio.insecure_channel(care.address) as channel,
+    ):
+        health = health_pb2_grpc.HealthStub(channel)
+
+        users = await health.Check(health_pb2.HealthCheckRequest(service="aura.users.v1.UserService"))
+        own = await health.Check(health_pb2.HealthCheckRequest())
+        listed = await ModuleServiceStub(channel).ListModules(modules.ListModulesRequest())
+
+    assert users.status == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert own.status == health_pb2.HealthCheckResponse.SERVING
+    assert {each.module_id: each.health for each in listed.modules} == {
+        "users": modules.MODULE_HEALTH_NOT_SERVING,
+        "mentalhealth": modules.MODULE_HEALTH_SERVING,
+    }
+
+
+async def described(channel: grpc.aio.Channel) -> set[str]:
+    async def request() -> AsyncIterator[Any]:
+        yield reflection_pb2.ServerReflectionRequest(list_services="")
+
+    async for answer in reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(request()):
+        return {service.name for service in answer.list_services_response.service}
+    return set()
+
+
+async def test_a_call_is_passed_on_once_only(database_url: URL, tmp_path: Path):
+    """Two processes with different ideas of where a module is do not play ping-pong."""
+    first = topology_of((("users",), ("mentalhealth",)))
+    core, care = first.processes.values()
+    swapped = {
+        "p0": Process(name="p0", modules=("mentalhealth",), host=core.host, port=core.port),
+        "p1": Process(name="p1", modules=("users",), host=care.host, port=care.port),
+    }
+    async with (
+        running(first, "p0", database_url, tmp_path) as one,
+        running(Topology(processes=swapped), "p1", database_url, tmp_path),
+        grpc.aio.insecure_channel(one.address) as channel,
+    ):
+        failure = await failure_of(
+            disorder_service_pb2_grpc.DisorderServiceStub(channel).GetDisorder(DISORDER, timeout=5)
+        )
+
+    assert failure.code is grpc.StatusCode.UNAVAILABLE
+    assert failure.reason == "TOPOLOGY_MISMATCH"
+    assert failure.error.metadata == {"module": "mentalhealth", "process": "p1"}
+
+
+# Encryption
+
+
+def certificates(folder: Path, names: tuple[str, ...], *, authority: str = "ca") -> None:
+    """Writes an authority and what it signed, for 127.0.0.1."""
+    now, key = datetime.now(UTC), ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, authority)])
+
+    def signed(name: x509.Name, public_key: Any, extensions: list[x509.ExtensionType]) -> bytes:
+        builder = x509.CertificateBuilder().subject_name(name).issuer_name(issuer).public_key(public_key)
+        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(hours=1))
+        builder = builder.not_valid_after(now + timedelta(hours=1))
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    root = x509.BasicConstraints(ca=True, path_length=None)
+    (folder / f"{authority}.pem").write_bytes(signed(issuer, key.public_key(), [root]))
+    for name in names:
+        own = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        place = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        (folder / f"{name}.pem").write_bytes(signed(subject, own.public_key(), [place]))
+        (folder / f"{name}.key").write_bytes(
+            own.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+
+
+@pytest.mark.parametrize("mutual", [False, True], ids=["tls", "mutual tls"])
+async def test_calls_between_processes_can_be_encrypted(
+    topology: Topology,
+    database_url: URL,
+    tmp_path: Path,
+    mutual: bool,  # noqa: FBT001
+):
+    certificates(tmp_path, ("p0", "p1", "client"))
+    certificates(tmp_path, ("mallory",), authority="other")
+    tls = TlsFiles(
+        authority=tmp_path / "ca.pem",
+        certificate=tmp_path / "{process}.pem",
+        key=tmp_path / "{process}.key",
+        mutual=mutual,
+    )
+    encrypted = Topology(processes=topology.processes, tls=tls)
+
+    def credentials(name: str) -> grpc.ChannelCredentials:
+        pair = ((tmp_path / f"{name}.key").read_bytes(), (tmp_path / f"{name}.pem").read_bytes())
+        return grpc.ssl_channel_credentials((tmp_path / "ca.pem").read_bytes(), *(pair if mutual else ()))
+
+    async with (
+        running(encrypted, "p0", database_url, tmp_path),
+        running(encrypted, "p1", database_url, tmp_path) as care,
+    ):
+        async with grpc.aio.secure_channel(care.address, credentials("client")) as channel:
+            therapist, patient = await people(channel)
+            session = await TherapySessionServiceStub(channel).ScheduleTherapySession(booking(therapist, patient))
+            assert session.therapist_id == therapist
+        async with grpc.aio.insecure_channel(care.address) as channel:
+            plain = await failure_of_anything(channel)
+        async with grpc.aio.secure_channel(care.address, credentials("mallory")) as channel:
+            stranger = await failure_of_anything(channel)
+
+    assert plain is grpc.StatusCode.UNAVAILABLE
+    assert stranger is (grpc.StatusCode.UNAVAILABLE if mutual else grpc.StatusCode.OK)
+
+
+async def failure_of_anything(channel: grpc.aio.Channel) -> grpc.StatusCode:
+    call = disorder_service_pb2_grpc.DisorderServiceStub(channel).GetDisorder(DISORDER, timeout=5)
+    return await call.code()
