@@ -11,23 +11,53 @@ object: `unary_overhead_us` (with metadata and deadline, over a direct call), `t
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, redirect_stderr
 from pathlib import Path
 from typing import Any
 
 import grpc
 from google.protobuf.wrappers_pb2 import StringValue
 
+from aura.kernel.channel import ModuleChannel
 from aura.kernel.inprocess import InProcessServer
+from aura.kernel.interceptors.access_log import AccessLog
+from aura.kernel.interceptors.chain import InterceptorChain
+from aura.kernel.interceptors.dependencies import DeclaredDependencies
+from aura.kernel.interceptors.error_mapping import ErrorMapping
+from aura.kernel.interceptors.identity import CALLER_MODULE, CALLER_USER, CallerIdentity
+from aura.kernel.interceptors.load_shedding import LoadShedding
+from aura.kernel.interceptors.request_id import RequestIds
+from aura.kernel.interceptors.trace_context import Tracing
+from aura.kernel.interceptors.validation import Validation
+from aura.kernel.logging import configure_logging
+from aura.kernel.module import ModuleSpec
+from aura.kernel.registry import WayInside
+from aura.kernel.security.internal_identity import InternalIdentities
+from aura.kernel.security.keys import KeyRing
 
 SERVICE = "aura.benchmark.v1.EchoService"
 METADATA = (("authorization", "Bearer abcdefghijklmnop"), ("x-request-id", "0b9c6c1e-6a53-4e0f-9d0c-2f3d8a1b7c55"))
+STREAM_ROUNDS, STREAM_MESSAGES = 5, 10_000
 REQUEST = StringValue(value="a message of a usual length, such as a user's name and address")
 
+SPECS = {
+    "caller": ModuleSpec(
+        name="Caller",
+        description="",
+        api_prefix="caller",
+        api_module="",
+        services_module="",
+        architecture="layered",
+        boundaries={},
+        entry="",
+        dependencies=("benchmark",),
+    )
+}
 Subject = Callable[[int], Awaitable[Any]]
 
 
@@ -76,6 +106,19 @@ def register(server: grpc.aio.Server) -> None:
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     server.add_registered_method_handlers(SERVICE, handlers)
+
+
+def production_chain() -> InterceptorChain:
+    """Return the interceptors that every call of a host goes through."""
+    identities = InternalIdentities(KeyRing(bytes(32)))
+    interceptors = [RequestIds(), Tracing(), AccessLog(), ErrorMapping()]
+    checks = [LoadShedding(limit=256), DeclaredDependencies(SPECS), Validation()]
+    return InterceptorChain([*interceptors, CallerIdentity(identities=identities, process="aura"), *checks])
+
+
+def as_module() -> Mapping[str, Iterable[bytes]]:
+    """Return the identity that a registry's channel is bound to."""
+    return {CALLER_MODULE: (b"caller",), CALLER_USER: (b"local",)}
 
 
 class Stub:
@@ -136,12 +179,14 @@ def ping_pong(stub: Stub) -> Subject:
     return run
 
 
-async def measure(subjects: dict[str, Subject], rounds: int, calls: int) -> dict[str, float]:
+async def measure(
+    subjects: dict[str, Subject], rounds: int, calls: int, *, fewer_by_socket: int = 1
+) -> dict[str, float]:
     """Return each subject's median of microseconds a call, with rounds interleaved and a first one not counted."""
     figures: dict[str, list[float]] = {name: [] for name in subjects}
     for round_number in range(rounds + 1):
         for name, run in subjects.items():
-            count_of_calls = calls // 10 if name.startswith(("tcp", "unix")) else calls
+            count_of_calls = calls // fewer_by_socket if name.startswith(("tcp", "unix")) else calls
             start = time.perf_counter()
             await run(count_of_calls)
             if round_number:
@@ -153,6 +198,9 @@ async def main(rounds: int, calls: int) -> None:
     """Serve on all transports, measure and print."""
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="aura-"))
+        nowhere = stack.enter_context(open(os.devnull, "w"))  # noqa: ASYNC230, PTH123, SIM115 the stack closes it
+        stack.enter_context(redirect_stderr(nowhere))
+        configure_logging(level="info", style="json", process="aura")
         in_process = InProcessServer()
         register(in_process)
         network = grpc.aio.server()
@@ -163,6 +211,11 @@ async def main(rounds: int, calls: int) -> None:
         await network.start()
         stack.push_async_callback(network.stop, None)
         near = Stub(await stack.enter_async_context(in_process.channel()))
+        chained_server = InProcessServer(interceptors=[production_chain()])
+        register(chained_server)
+        chained = Stub(await stack.enter_async_context(chained_server.channel()))
+        way = WayInside(channel=chained_server.channel(auth_context=as_module), module="benchmark", process="aura")
+        of_module = Stub(ModuleChannel(way))
         intercepted = Stub(await stack.enter_async_context(in_process.channel(interceptors=[PassOn()])))
         unix = Stub(await stack.enter_async_context(grpc.aio.insecure_channel(path)))
         tcp = Stub(await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}")))
@@ -173,21 +226,31 @@ async def main(rounds: int, calls: int) -> None:
                 "in-process, bare": unary(near.echo),
                 "in-process, metadata and deadline": unary(near.echo, **usual),
                 "in-process, one client interceptor": unary(intercepted.echo, **usual),
+                "in-process, production interceptors": unary(chained.echo, **usual),
+                "in-process, from module to module": unary(of_module.echo, **usual),
                 "direct, waiting once": direct(wait),
                 "in-process, waiting once": unary(near.wait, **usual),
                 "unix, metadata and deadline": unary(unix.echo, **usual),
                 "tcp, metadata and deadline": unary(tcp.echo, **usual),
-                "in-process, streamed message": response_stream(near),
-                "unix, streamed message": response_stream(unix),
-                "tcp, streamed message": response_stream(tcp),
                 "in-process, ping-pong": ping_pong(near),
                 "unix, ping-pong": ping_pong(unix),
                 "tcp, ping-pong": ping_pong(tcp),
             },
             rounds,
             calls,
+            fewer_by_socket=10,
+        )
+        figures |= await measure(
+            {
+                "in-process, streamed message": response_stream(near),
+                "unix, streamed message": response_stream(unix),
+                "tcp, streamed message": response_stream(tcp),
+            },
+            STREAM_ROUNDS,
+            STREAM_MESSAGES,
         )
         await in_process.stop(None)
+        await chained_server.stop(None)
     for name, microseconds in figures.items():
         print(f"{name:40} {microseconds:10.1f} us")
     usual_call = figures["in-process, metadata and deadline"]

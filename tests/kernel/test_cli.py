@@ -107,3 +107,70 @@ def test_check_finds_a_module_that_is_wrong(aura: Aura):
     assert result.exit_code == 1
     assert "depends on nobody, which is no module" in result.stdout
     assert "provides Astrology but registers no servicer" in result.stdout
+
+
+TOPOLOGY = """
+[processes.core]
+modules = ["users"]
+address = "127.0.0.1:1"
+
+[processes.care]
+modules = ["mentalhealth"]
+address = "127.0.0.1:2"
+"""
+
+
+@pytest.fixture
+def topology(tmp_path: Path) -> str:
+    path = tmp_path / "topology.toml"
+    path.write_text(TOPOLOGY)
+    return str(path)
+
+
+def test_shows_where_modules_are_hosted_and_that_they_do_not_answer(aura: Aura, topology: str):
+    result = aura("modules", "--topology", topology)
+
+    assert result.returncode == 0
+    assert "core" in result.stdout
+    assert "127.0.0.1:2" in result.stdout
+    assert result.stdout.count("not serving") == 2
+
+
+def test_draws_the_modules_by_process(aura: Aura, topology: str):
+    result = aura("modules", "graph", "--topology", topology)
+
+    assert result.stdout.splitlines() == [
+        "flowchart LR",
+        '  subgraph core["core (127.0.0.1:1)"]',
+        "    users",
+        "  end",
+        '  subgraph care["care (127.0.0.1:2)"]',
+        "    mentalhealth",
+        "  end",
+        "  mentalhealth --> users",
+    ]
+
+
+def test_looks_at_a_topology(aura: Aura, topology: str):
+    good = aura("topology", "check", topology)
+    Path(topology).write_text(TOPOLOGY.replace('"users"', '"user"'))
+    bad = aura("topology", "check", topology)
+
+    assert good.stdout.splitlines() == ["core at 127.0.0.1:1: users", "care at 127.0.0.1:2: mentalhealth"]
+    assert bad.returncode == 1
+    assert bad.stderr.splitlines() == [
+        f"aura: {topology}: process core hosts user, which is no module; did you mean users?",
+        f"aura: {topology}: module users is hosted nowhere; add it to the modules of a process",
+    ]
+
+
+def test_checks_the_topology_that_the_settings_name(aura: Aura, topology: str, monkeypatch: pytest.MonkeyPatch):
+    aura("migrate")
+    monkeypatch.setenv("AURA_TOPOLOGY_FILE", topology)
+    assert "ok    topology" in aura("check").stdout
+
+    Path(topology).write_text(TOPOLOGY.replace("127.0.0.1:2", "127.0.0.1:1"))
+    broken = aura("check")
+
+    assert broken.returncode == 1
+    assert "share the address 127.0.0.1:1" in broken.stdout

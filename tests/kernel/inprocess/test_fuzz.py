@@ -1,6 +1,6 @@
 """Random calls, made over TCP and in-process: what a client can tell of them must be the same.
 
-AURA_FUZZ_EXAMPLES sets how many; what they found is in the other files as tests with names.
+AURA_FUZZ_EXAMPLES sets how many, `make fuzz` makes 20,000; what they found is in the other files as tests with names.
 """
 
 import asyncio
