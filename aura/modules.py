@@ -23,6 +23,7 @@ AURA_MODULES: Mapping[str, ModuleSpec] = MappingProxyType(
                 "presentation": "aura.users.api",
             },
             provides=("UserService",),
+            publishes=("user.registered", "user.deactivated", "user.reactivated", "user.roles_changed"),
             entry="aura.users.module:UsersModule",
         ),
         "mentalhealth": ModuleSpec(
@@ -40,6 +41,15 @@ AURA_MODULES: Mapping[str, ModuleSpec] = MappingProxyType(
             },
             dependencies=("users",),
             provides=("TherapySessionService", "DisorderService"),
+            publishes=(
+                "therapy_session.scheduled",
+                "therapy_session.rescheduled",
+                "therapy_session.started",
+                "therapy_session.ended",
+                "therapy_session.cancelled",
+                "therapy_session.no_show",
+            ),
+            subscribes=("user.deactivated", "user.reactivated"),
             entry="aura.mentalhealth.module:MentalHealthModule",
         ),
     }

@@ -107,7 +107,7 @@ def command_line(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
         unknown = set(module or ()) - set(specs)
         if unknown:
             raise typer.BadParameter(f"no module {', '.join(sorted(unknown))}; there are {', '.join(specs)}")
-        migrate(module or list(specs), to=to, only_plan=plan)
+        migrate(specs, module or list(specs), to=to, only_plan=plan)
 
     app.add_typer(_modules_commands(specs), name="modules")
     app.add_typer(_topology_commands(specs), name="topology")
@@ -120,9 +120,9 @@ def command_line(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
     return app
 
 
-def migrate(modules: Sequence[str], *, to: str, only_plan: bool) -> None:
+def migrate(specs: Mapping[str, ModuleSpec], modules: Sequence[str], *, to: str, only_plan: bool) -> None:
     """Migrates modules to a revision, and prints each step; or prints what would be done."""
-    with plain_errors(), migrator_of(read_settings(os.environ), modules) as migrator:
+    with plain_errors(), migrator_of(read_settings(os.environ), modules, specs) as migrator:
         steps = asyncio.run(migrator.plan(to))
         numbers = itertools.count(1)
 

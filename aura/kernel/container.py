@@ -8,6 +8,9 @@ from dishka import Container, Provider, Scope, from_context, make_container, pro
 
 from aura.kernel.clock import Clock, SystemClock
 from aura.kernel.database import Database
+from aura.kernel.events.inbox import Delivery
+from aura.kernel.events.outbox import Outbox
+from aura.kernel.events.subscriber_service import Mark
 from aura.kernel.idempotency import IdempotentRequest, fingerprint_of, idempotency_table
 from aura.kernel.interceptors.call import Call
 from aura.kernel.module import Module
@@ -23,8 +26,13 @@ class KernelProvider(Provider):
 
     call = from_context(provides=Call, scope=Scope.REQUEST)
 
-    def __init__(self, *, name: str, database: Database, keys: KeyRing, services: ModuleServices) -> None:
+    delivery = from_context(provides=Delivery, scope=Scope.REQUEST)
+
+    def __init__(
+        self, *, name: str, database: Database, keys: KeyRing, services: ModuleServices, outbox: Outbox
+    ) -> None:
         super().__init__()
+        self._outbox = outbox
         self._database = database
         self._keys = keys
         self._services = services
@@ -50,6 +58,11 @@ class KernelProvider(Provider):
         """The services of the module's declared dependencies."""
         return self._services
 
+    @provide(scope=Scope.APP)
+    def outbox(self) -> Outbox:
+        """The module's way to publish events."""
+        return self._outbox
+
     @provide(scope=Scope.REQUEST)
     def actor(self, call: Call) -> Actor:
         """Who makes this call."""
@@ -68,6 +81,7 @@ class KernelProvider(Provider):
         )
 
     unit_of_work = provide(UnitOfWork, scope=Scope.REQUEST)
+    mark = provide(Mark, scope=Scope.REQUEST)
 
 
 def module_container(module: Module, kernel: Provider, overrides: Sequence[Provider] = ()) -> Container:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from google.protobuf import descriptor_pool
 
 from aura.kernel.embedded_postgres import DataDirectoryInUse
+from aura.kernel.events.subscriptions import subscriptions_of
 from aura.kernel.migrations import Migrator
 from aura.kernel.module import ModuleSpec, load_module, validate_services, validate_specs
 from aura.kernel.registry import generated_servicer, owner_of_generated
@@ -89,7 +90,9 @@ def _check_database(settings: Settings, specs: Mapping[str, ModuleSpec]) -> None
     keys = read_secret_key(settings.secret_key_path, create=not settings.in_production)
     try:
         with database_of(settings, keys) as databases, reaching(databases.url):
-            migrator = Migrator(url=databases.admin_url, keys=keys, modules=list(specs))
+            migrator = Migrator(
+                url=databases.admin_url, keys=keys, modules=list(specs), subscriptions=subscriptions_of(specs)
+            )
             behind = [name for name in specs if asyncio.run(is_behind(name, migrator, keys, databases))]
     except DataDirectoryInUse:
         return  # a server runs on it, so it is well

@@ -19,6 +19,12 @@ from aura.kernel.contracts import load_contract, service_names
 from aura.kernel.database import Database
 from aura.kernel.database_monitor import LIMITS as MONITOR_LIMITS
 from aura.kernel.database_monitor import DatabaseMonitor, Revive
+from aura.kernel.events.bus import EventBus
+from aura.kernel.events.outbox import Outbox
+from aura.kernel.events.relay import DEFAULT_RELAY, Relay, RelaySettings
+from aura.kernel.events.subscriber_service import HostedSubscriber, SubscriberServicer
+from aura.kernel.events.transport import GrpcEventTransport
+from aura.kernel.events.types import event_types_of
 from aura.kernel.forwarding import Forwarding
 from aura.kernel.health import NOT_SERVING, SERVING, PlatformHealth
 from aura.kernel.housekeeping import Housekeeping
@@ -32,7 +38,7 @@ from aura.kernel.interceptors.load_shedding import LoadShedding
 from aura.kernel.interceptors.request_id import RequestIds
 from aura.kernel.interceptors.trace_context import Tracing
 from aura.kernel.interceptors.validation import Validation
-from aura.kernel.module import ModuleSpec, load_module, validate_services, validate_specs
+from aura.kernel.module import ModuleSpec, load_module, validate_events, validate_services, validate_specs
 from aura.kernel.reflection import SERVICES as REFLECTION_SERVICES
 from aura.kernel.reflection import add_reflection
 from aura.kernel.registry import ServiceRegistry, add_to_server, generated_servicer, owner_of_generated
@@ -64,6 +70,8 @@ class HostedModule:
 
     database: Database
     container: Container
+    bus: EventBus
+    relay: Relay
     servicers: list[type[object]] = field(default_factory=list)
 
     def register(self, servicer_class: type[object]) -> None:
@@ -88,6 +96,7 @@ class Host:
         process: the name of this process in the topology.
         overrides: providers that take the place of a module's own.
         revive_database: starts the database again if that is up to this process.
+        relay_settings: how events are delivered.
     """
 
     def __init__(
@@ -101,8 +110,10 @@ class Host:
         process: str | None = None,
         overrides: Mapping[str, Sequence[Provider]] | None = None,
         revive_database: Revive = lambda: None,
+        relay_settings: RelaySettings = DEFAULT_RELAY,
     ) -> None:
         validate_specs(specs)
+        self._relay_settings = relay_settings
         self._settings = settings
         self._specs = specs
         self._topology = topology or Topology.single(specs, host=settings.host, port=settings.port)
@@ -189,6 +200,7 @@ class Host:
         servicer = module_service.ModuleServicer(specs=self._specs, topology=self._topology, health=self._health)
         add_to_server(module_service.ModuleServicer, servicer, servers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._network)
+        add_to_server(SubscriberServicer, self._subscriber_servicer(), servers)
         for server in servers:
             server.add_generic_rpc_handlers((self._forwarding,))
         add_reflection(self._described_services(), self._network)
@@ -198,6 +210,8 @@ class Host:
         if self._monitor:
             self._monitor.start()
         self._housekeeping.start()
+        for module in self._modules.values():
+            module.relay.start()
 
     async def stop(self, grace: float) -> None:
         """Reports itself as not serving, lets running calls end for `grace` seconds, cancels the rest, and closes."""
@@ -206,6 +220,7 @@ class Host:
         await asyncio.sleep(NOTICE_SECONDS)
         drained = asyncio.create_task(self._network.stop(grace))
         await self._health.end_watches()
+        await asyncio.gather(*(module.relay.stop() for module in self._modules.values()))
         await self._housekeeping.stop()
         if self._monitor:
             await self._monitor.stop()
@@ -247,13 +262,30 @@ class Host:
         self, name: str, spec: ModuleSpec, database_url: URL, keys: KeyRing, overrides: Sequence[Provider]
     ) -> HostedModule:
         database = Database(url=database_url, module=name, keys=keys, limits=self._settings.database_limits)
-        module = load_module(spec)
-        kernel = KernelProvider(name=name, database=database, keys=keys, services=self.registry.for_module(name))
-        hosted = HostedModule(database=database, container=module_container(module, kernel, overrides))
+        module, bus = load_module(spec), EventBus()
+        outbox = Outbox(module=name, publishes=spec.publishes)
+        transport = GrpcEventTransport(module=name, registry=self.registry)
+        relay = Relay(module=name, database=database, outbox=outbox, transport=transport, settings=self._relay_settings)
+        outbox.wake = relay.wake
+        kernel = KernelProvider(
+            name=name, database=database, keys=keys, services=self.registry.for_module(name), outbox=outbox
+        )
+        container = module_container(module, kernel, overrides)
+        hosted = HostedModule(database=database, container=container, bus=bus, relay=relay)
         module.register_services(hosted)
         missing = [method for servicer in hosted.servicers for method in missing_methods(servicer)]
         validate_services(name, spec, (service.rpartition(".")[2] for service in hosted.services), missing)
+        module.subscribe_to_events(bus)
+        validate_events(name, spec, declared=event_types_of(name), subscribed=bus.types)
         return hosted
+
+    def _subscriber_servicer(self) -> SubscriberServicer:
+        subscribers = {
+            name: HostedSubscriber(container=module.container, database=module.database, bus=module.bus)
+            for name, module in self._modules.items()
+        }
+        publishers = {event: name for name, spec in self._specs.items() for event in spec.publishes}
+        return SubscriberServicer(modules=subscribers, publishers=publishers)
 
     def _bind(self) -> None:
         address, tls = self._process.address, self._topology.tls

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import alembic.command
@@ -27,10 +28,12 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 
 from aura.kernel.database import owner_of, role_of, role_password
+from aura.kernel.events.subscriptions import Subscription, obsolete_subscriptions, sync_subscriptions
+from aura.kernel.events.tables import event_tables
 from aura.kernel.idempotency import idempotency_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import URL
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -65,7 +68,16 @@ OnStep = Callable[[Step], None]
 class Migrator:
     """Migrates the schemas of some modules, by a connection that may create roles and schemas."""
 
-    def __init__(self, *, url: URL, keys: KeyRing, modules: Sequence[str], folder: Path = MIGRATIONS) -> None:
+    def __init__(
+        self,
+        *,
+        url: URL,
+        keys: KeyRing,
+        modules: Sequence[str],
+        subscriptions: Mapping[str, Sequence[Subscription]] = MappingProxyType({}),
+        folder: Path = MIGRATIONS,
+    ) -> None:
+        self._subscriptions = subscriptions
         self._url = url
         self._keys = keys
         self._modules = tuple(modules)
@@ -109,8 +121,15 @@ class Migrator:
         return revision
 
     async def behind(self, connection: AsyncConnection, module: str) -> bool:
-        """Returns whether a module's schema is not at the newest revision, as its own role sees it."""
-        return await applied_revision(connection, module) != self.head(module)
+        """Returns whether a module's schema is not as the code expects it, as its own role sees it.
+
+        It may lack revisions, or the subscriptions to its events may be others.
+        """
+        if await applied_revision(connection, module) != self.head(module):
+            return True
+        return module in self._subscriptions and await obsolete_subscriptions(
+            connection, module, self._subscriptions[module]
+        )
 
     def head(self, module: str) -> str | None:
         """Returns the newest revision that the code knows."""
@@ -154,6 +173,8 @@ class Migrator:
             read_only = f"REVOKE INSERT, UPDATE, DELETE ON {module}.alembic_version FROM {role_of(module)}"
             await _execute(connection, read_only)
             log.info("database migrated", module=module, before=before, after=revision)
+        if revision == self.head(module) and module in self._subscriptions:
+            await sync_subscriptions(connection, module, self._subscriptions[module])
 
     def _run_alembic(
         self, connection: Connection, module: str, before: str | None, revision: str | None, config: Config
@@ -237,6 +258,20 @@ def create_idempotency_table(module: str) -> None:
     op.execute(CreateTable(requests))
     for index in requests.indexes:
         index.create(op.get_bind())
+
+
+def create_event_tables(module: str) -> None:
+    """Creates the tables that carry a module's events; for use in a revision."""
+    for each in event_tables(module).all:
+        op.execute(CreateTable(each))
+        for index in each.indexes:
+            index.create(op.get_bind())
+
+
+def drop_event_tables(module: str) -> None:
+    """Drops what `create_event_tables` made; for use in a revision."""
+    for each in event_tables(module).all:
+        op.drop_table(each.name, schema=module)
 
 
 def make_append_only(module: str, table_name: str) -> None:

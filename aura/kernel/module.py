@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from dishka import Provider
+
+    from aura.kernel.events.bus import EventBus
 
 Architecture = Literal["layered", "clean", "hexagonal", "cqrs"]
 
@@ -34,6 +36,8 @@ class ModuleSpec:
         provides: The services of its contract, by their short names.
         publishes: The types of the events it publishes.
         subscribes: The types of the events it handles; these are not dependencies.
+        subscribes_from_retained: Those of them of which a new subscription also gets the events of the past, as far as
+            their publisher still keeps them.
         entry: Its door, as `package.module:Class`.
     """
 
@@ -48,7 +52,8 @@ class ModuleSpec:
     dependencies: tuple[str, ...] = ()
     provides: tuple[str, ...] = ()
     publishes: tuple[str, ...] = ()
-    subscribes: tuple[str, ...] = field(default=())
+    subscribes: tuple[str, ...] = ()
+    subscribes_from_retained: tuple[str, ...] = ()
 
 
 class ServiceRegistrar(Protocol):
@@ -68,6 +73,10 @@ class Module(Protocol):
 
     def register_services(self, registrar: ServiceRegistrar) -> None:
         """Registers a servicer for each service that the module's specification provides."""
+        ...
+
+    def subscribe_to_events(self, event_bus: EventBus) -> None:
+        """Subscribes to each type of event that the module's specification names."""
         ...
 
 
@@ -110,6 +119,37 @@ def validate_services(name: str, spec: ModuleSpec, registered: Iterable[str], mi
         for service in sorted(hosted - provided)
     ]
     problems += [f"module {name} does not implement {method} of its contract; write it" for method in missing]
+    if problems:
+        raise ModuleSpecError("\n".join(problems))
+
+
+def validate_events(name: str, spec: ModuleSpec, *, declared: Iterable[str], subscribed: Iterable[str]) -> None:
+    """Checks that a module publishes what its contract declares, and subscribes to what its specification names.
+
+    Raises:
+        ModuleSpecError: One of the two says more than the other.
+    """
+    declared, subscribed = set(declared), set(subscribed)
+    problems = [
+        f"module {name} publishes {event}, which its events.proto does not declare; declare it, or take it out of "
+        "`publishes` in aura/modules.py"
+        for event in sorted(set(spec.publishes) - declared)
+    ]
+    problems += [
+        f"module {name} declares {event} in its events.proto but does not publish it; add it to `publishes` in "
+        "aura/modules.py"
+        for event in sorted(declared - set(spec.publishes))
+    ]
+    problems += [
+        f"module {name} subscribes to {event} but has no subscriber for it; subscribe one in subscribe_to_events, or "
+        "take it out of `subscribes` in aura/modules.py"
+        for event in sorted(set(spec.subscribes) - subscribed)
+    ]
+    problems += [
+        f"module {name} has a subscriber for {event} but does not subscribe to it; add it to `subscribes` in "
+        "aura/modules.py"
+        for event in sorted(subscribed - set(spec.subscribes))
+    ]
     if problems:
         raise ModuleSpecError("\n".join(problems))
 

@@ -67,6 +67,13 @@ class ServiceRegistry:
             UndeclaredDependency: The caller's specification does not name the dependency.
         """
         require_declared(self._specs, module=caller, dependency=dependency)
+        return self._channel_to(dependency, caller)
+
+    def event_channel(self, *, publisher: str, subscriber: str) -> grpc.aio.Channel:
+        """Returns the channel on which a publisher's events reach the process that hosts a subscriber."""
+        return self._channel_to(subscriber, publisher)
+
+    def _channel_to(self, dependency: str, caller: str) -> grpc.aio.Channel:
         if dependency in self._process.modules:
             channel = self._in_process.get(caller)
             if channel is None:

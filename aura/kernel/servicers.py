@@ -10,6 +10,7 @@ from typing import Any
 from dishka import Container
 
 from aura.kernel.database import is_transient_conflict
+from aura.kernel.events.inbox import NO_DELIVERY, Delivery
 from aura.kernel.idempotency import ConcurrentReplay
 from aura.kernel.interceptors.call import Call, Context, current_call
 from aura.kernel.registry import generated_servicer
@@ -36,7 +37,7 @@ def _scoped(servicer_class: type[object], name: str, container: Container) -> Ca
         return _scoped_stream(servicer_class, name, container)
 
     async def attempt(request: Any, context: Context) -> Any:
-        with container({Call: current_call.get()}) as scope:
+        with container({Call: current_call.get(), Delivery: NO_DELIVERY}) as scope:
             return await getattr(scope.get(servicer_class), name)(request, context)
 
     async def serve(request: Any, context: Context) -> Any:
@@ -52,7 +53,7 @@ def _scoped(servicer_class: type[object], name: str, container: Container) -> Ca
 
 def _scoped_stream(servicer_class: type[object], name: str, container: Container) -> Callable[..., Any]:
     async def serve(request: Any, context: Context) -> AsyncIterator[Any]:
-        with container({Call: current_call.get()}) as scope:
+        with container({Call: current_call.get(), Delivery: NO_DELIVERY}) as scope:
             responses = getattr(scope.get(servicer_class), name)(request, context)
             async with aclosing(responses):
                 async for response in responses:

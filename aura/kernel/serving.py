@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from aura.kernel.database import Database, async_url, public_part, sqlstate_of
 from aura.kernel.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
+from aura.kernel.events.subscriptions import subscriptions_of
 from aura.kernel.host import AddressInUse, Host, require_free
 from aura.kernel.logging import configure_logging
 from aura.kernel.migrations import MIGRATIONS, MigrationError, Migrator
@@ -138,7 +139,7 @@ def _database_for(process: Process, topology: Topology, settings: Settings, keys
 
 
 @contextmanager
-def migrator_of(settings: Settings, modules: Sequence[str]) -> Iterator[Migrator]:
+def migrator_of(settings: Settings, modules: Sequence[str], specs: Mapping[str, ModuleSpec]) -> Iterator[Migrator]:
     """Lends a migrator of the database that the settings name.
 
     Raises:
@@ -147,7 +148,7 @@ def migrator_of(settings: Settings, modules: Sequence[str]) -> Iterator[Migrator
     set_up_logging(settings)
     keys = read_secret_key(settings.secret_key_path, create=not settings.in_production)
     with database_of(settings, keys) as databases, reaching(databases.admin_url):
-        yield Migrator(url=databases.admin_url, keys=keys, modules=modules)
+        yield Migrator(url=databases.admin_url, keys=keys, modules=modules, subscriptions=subscriptions_of(specs))
 
 
 def set_up_logging(settings: Settings, process: str = SINGLE_PROCESS) -> None:
@@ -188,9 +189,15 @@ class Server:
         """Serves until it is told to stop, then drains."""
         stopping = StopSignals()
         with stopping.installed(until_eof=until_eof):
-            hosted = {name: self.specs[name] for name in self.process.modules}
-            if hosted:
-                await prepare_database(self.settings, hosted, self.keys, self.databases, self.migrations)
+            if self.process.modules:
+                await prepare_database(
+                    self.settings,
+                    self.specs,
+                    self.keys,
+                    self.databases,
+                    modules=self.process.modules,
+                    migrations=self.migrations,
+                )
             host = self._host()
             try:
                 self._require_isolation()
@@ -272,17 +279,25 @@ async def prepare_database(
     specs: Mapping[str, ModuleSpec],
     keys: KeyRing,
     databases: Databases,
+    *,
+    modules: Sequence[str],
     migrations: Path = MIGRATIONS,
 ) -> None:
-    """Sees that every module's schema is what the code expects: migrates, but in production refuses.
+    """Sees that the schemas of `modules` are what the code expects: migrates, but in production refuses.
 
     Raises:
         DatabaseUnreachable: The database does not answer.
         MigrationError: In production, a schema is behind.
     """
     with reaching(databases.url):
-        migrator = Migrator(url=databases.admin_url, keys=keys, modules=list(specs), folder=migrations)
-        behind = [module for module in specs if await is_behind(module, migrator, keys, databases)]
+        migrator = Migrator(
+            url=databases.admin_url,
+            keys=keys,
+            modules=modules,
+            subscriptions=subscriptions_of(specs),
+            folder=migrations,
+        )
+        behind = [module for module in modules if await is_behind(module, migrator, keys, databases)]
     if behind and settings.in_production:
         raise MigrationError(
             f"the schema of {', '.join(behind)} is behind this version; run, with the same settings: aura migrate"

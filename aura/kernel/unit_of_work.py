@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from contextvars import Token
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
+from google.protobuf.message import Message
 from sqlalchemy import Executable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from aura.kernel.database import Database, Parameters, Rows, connection_held, rows_of
+from aura.kernel.events.inbox import Delivery
+from aura.kernel.events.outbox import Outbox, OutgoingEvent
 from aura.kernel.idempotency import IdempotentRequest
 from aura.kernel.query import Query
 
@@ -21,9 +25,13 @@ class UnitOfWork:
     Modules subclass it to hang their repositories on it.
     """
 
-    def __init__(self, *, database: Database, request: IdempotentRequest) -> None:
+    def __init__(self, *, database: Database, request: IdempotentRequest, outbox: Outbox, delivery: Delivery) -> None:
         self._database = database
         self._request = request
+        self._outbox = outbox
+        self._delivery = delivery
+        self._events: list[OutgoingEvent] = []
+        self._cancelled_keys: list[str] = []
         self._connection: AsyncConnection | None = None
         self._held: Token[bool] | None = None
 
@@ -37,6 +45,7 @@ class UnitOfWork:
     async def __aenter__(self) -> Self:
         if self._connection is not None:
             raise RuntimeError("the unit of work is open already; there is one per request")
+        self._events, self._cancelled_keys = [], []
         self._connection = await self._database.engine.connect()
         self._held = connection_held.set(True)
         if self._request.request_id:
@@ -67,11 +76,37 @@ class UnitOfWork:
         async with self._database.read() as connection:
             return await self._request.find(connection)
 
+    def publish(self, event: Message, *, at: datetime | None = None, key: str | None = None) -> None:
+        """Publishes an event, if the unit of work is committed; at a later time if `at` is given.
+
+        An event that is scheduled under a key which is taken takes the other's place.
+
+        Raises:
+            RuntimeError: The unit of work is not open, or the module's specification does not name the type.
+        """
+        if self._connection is None:
+            raise RuntimeError("events are published in an open unit of work, with the changes that they tell of")
+        self._events.append(self._outbox.outgoing(event, at=at, key=key))
+
+    def cancel_scheduled(self, key: str) -> None:
+        """Forgets the event that is scheduled under a key, if it is not due yet, once the unit of work is committed."""
+        if self._connection is None:
+            raise RuntimeError("scheduled events are cancelled in an open unit of work")
+        self._cancelled_keys.append(key)
+
     async def commit(self, resource_id: UUID | None = None) -> None:
         """Makes all that was done since entering last, and remembers the request by the id of its resource."""
+        await self._delivery.mark(self.connection)
         if resource_id is not None and self._request.request_id:
             await self._request.remember(self.connection, resource_id)
+        if self._cancelled_keys:
+            await self._outbox.cancel(self.connection, self._cancelled_keys)
+        if self._events:
+            await self._outbox.write(self.connection, self._events)
         await self.connection.commit()
+        if self._events:
+            self._outbox.wake()
+        self._events, self._cancelled_keys = [], []
 
     async def _claim_request(self) -> None:
         try:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dishka import Provider, Scope, provide
 
 from aura.kernel.database import Database
+from aura.kernel.events.bus import EventBus
 from aura.kernel.module import ServiceRegistrar
 from aura.kernel.registry import ModuleServices
 from aura.mentalhealth.api.servicers import DisorderServicer, TherapySessionServicer
+from aura.mentalhealth.api.subscribers import UserDeactivatedSubscriber, UserReactivatedSubscriber
 from aura.mentalhealth.application.change_therapy_session import ChangeTherapySession
 from aura.mentalhealth.application.interfaces.session_statistics import SessionStatistics
 from aura.mentalhealth.application.interfaces.unit_of_work import UnitOfWork
@@ -23,6 +25,8 @@ from aura.mentalhealth.application.use_cases.get_therapy_session import GetThera
 from aura.mentalhealth.application.use_cases.list_disorders import ListDisorders
 from aura.mentalhealth.application.use_cases.list_therapy_sessions import ListTherapySessions
 from aura.mentalhealth.application.use_cases.mark_no_show import MarkNoShow
+from aura.mentalhealth.application.use_cases.readmit_user import ReadmitUser
+from aura.mentalhealth.application.use_cases.release_user import ReleaseUser
 from aura.mentalhealth.application.use_cases.reschedule_therapy_session import RescheduleTherapySession
 from aura.mentalhealth.application.use_cases.schedule_therapy_session import ScheduleTherapySession
 from aura.mentalhealth.application.use_cases.search_disorders import SearchDisorders
@@ -34,6 +38,7 @@ from aura.mentalhealth.infrastructure.repositories.disorder_repository import Po
 from aura.mentalhealth.infrastructure.repositories.session_statistics import PostgresSessionStatistics
 from aura.mentalhealth.infrastructure.repositories.therapy_session_repository import PostgresTherapySessionRepository
 from aura.mentalhealth.infrastructure.unit_of_work import PostgresUnitOfWork
+from generated.aura.users.v1.events_pb2 import UserDeactivated, UserReactivated
 from generated.aura.users.v1.user_service_pb2_grpc import UserServiceStub
 
 
@@ -84,6 +89,10 @@ class ApplicationProvider(Provider):
     get_disorder = provide(GetDisorder)
     list_disorders = provide(ListDisorders)
     search_disorders = provide(SearchDisorders)
+    release = provide(ReleaseUser)
+    readmit = provide(ReadmitUser)
+    deactivated_subscriber = provide(UserDeactivatedSubscriber)
+    reactivated_subscriber = provide(UserReactivatedSubscriber)
     session_servicer = provide(TherapySessionServicer)
     disorder_servicer = provide(DisorderServicer)
 
@@ -99,3 +108,8 @@ class MentalHealthModule:
         """Registers the module's servicers."""
         registrar.register(TherapySessionServicer)
         registrar.register(DisorderServicer)
+
+    def subscribe_to_events(self, event_bus: EventBus) -> None:
+        """Subscribes to what becomes of users."""
+        event_bus.subscribe(UserDeactivated, UserDeactivatedSubscriber)
+        event_bus.subscribe(UserReactivated, UserReactivatedSubscriber)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dishka import Provider, Scope, provide
 
 from aura.kernel.database import Database
+from aura.kernel.events.bus import EventBus
 from aura.kernel.module import ServiceRegistrar
 from aura.users.api.servicers import UserServicer
 from aura.users.repositories import UserRepository, UsersUnitOfWork
@@ -38,3 +39,6 @@ class UsersModule:
     def register_services(self, registrar: ServiceRegistrar) -> None:
         """Registers the module's servicers."""
         registrar.register(UserServicer)
+
+    def subscribe_to_events(self, event_bus: EventBus) -> None:
+        """Subscribes to nothing."""

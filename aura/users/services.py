@@ -10,6 +10,7 @@ from aura.kernel.clock import Clock
 from aura.kernel.etags import require_etag
 from aura.kernel.pagination import Page, Position
 from aura.kernel.security.actor import Actor
+from aura.users.events import event_of
 from aura.users.models import Change, ChangeKind, Profile, Role, User
 from aura.users.repositories import UserQuery, UserRepository, UsersUnitOfWork
 
@@ -35,6 +36,7 @@ class UserService:
         user = User.new(profile=profile, roles=roles, now=change.occur_time)
         async with self._unit_of_work as work:
             await work.users.add(user, change)
+            self._publish(user, change)
             await work.commit(user.user_id)
         return user
 
@@ -112,6 +114,11 @@ class UserService:
     def _change(self, kind: ChangeKind, *, role: Role | None = None, reason: str = "") -> Change:
         return Change(kind=kind, role=role, reason=reason, actor=self._actor.user_id, occur_time=self._clock.now())
 
+    def _publish(self, user: User, change: Change) -> None:
+        event = event_of(user, change)
+        if event is not None:
+            self._unit_of_work.publish(event)
+
     async def _apply(
         self, user_id: UUID, change: Change, *, etag: str, fields: Mapping[str, str] | None = None
     ) -> User:
@@ -124,5 +131,6 @@ class UserService:
             if fields:
                 changed = replace(changed, profile=Profile.parse(**{**vars(user.profile), **fields}))
             await work.users.save(changed, change)
+            self._publish(changed, change)
             await work.commit(user_id)
         return changed

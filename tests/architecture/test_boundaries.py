@@ -37,6 +37,14 @@ VIOLATIONS = {
         "aura/mentalhealth/api/presenters.py",
         "import generated.aura.users.v1.user_pb2",
     ),
+    "users does not handle events of mentalhealth, to which it does not subscribe": (
+        "aura/users/services.py",
+        "import generated.aura.mentalhealth.v1.events_pb2",
+    ),
+    "mentalhealth handles events of users in its subscribers only": (
+        "aura/mentalhealth/api/servicers.py",
+        "import generated.aura.users.v1.events_pb2",
+    ),
     "mentalhealth uses its dependency users": ("aura/mentalhealth/infrastructure/external/user_directory.py", None),
 }
 

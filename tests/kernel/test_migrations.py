@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from aura.kernel.database import Database, async_url, role_of, role_password, sqlstate_of
 from aura.kernel.embedded_postgres import EmbeddedPostgres
+from aura.kernel.events.tables import event_tables
 from aura.kernel.idempotency import idempotency_table
 from aura.kernel.migrations import MigrationError, Migrator, applied_revision, scram_verifier
 from aura.kernel.security.keys import KeyRing
@@ -369,8 +370,12 @@ async def described(url: URL, module: str) -> list[str]:
 
 
 DESCRIBED = {
-    "users": [users_table.metadata, idempotency_table("users").metadata],
-    "mentalhealth": [tables.metadata, idempotency_table("mentalhealth").metadata],
+    "users": [users_table.metadata, idempotency_table("users").metadata, event_tables("users").inbox.metadata],
+    "mentalhealth": [
+        tables.metadata,
+        idempotency_table("mentalhealth").metadata,
+        event_tables("mentalhealth").inbox.metadata,
+    ],
 }
 
 

@@ -13,6 +13,8 @@ from sqlalchemy.exc import DBAPIError
 
 from aura.kernel.channel import ConnectionHeld
 from aura.kernel.database import Database, connection_held
+from aura.kernel.events.inbox import NO_DELIVERY
+from aura.kernel.events.outbox import Outbox
 from aura.kernel.idempotency import (
     ConcurrentReplay,
     IdempotentRequest,
@@ -22,6 +24,7 @@ from aura.kernel.idempotency import (
     idempotency_table,
 )
 from aura.kernel.unit_of_work import UnitOfWork
+from aura.modules import AURA_MODULES
 from aura.users.models import users_table
 from tests.support.cluster import KEYS
 from tests.support.services import KINDS, TRANSPORTS, echo, handlers, module_channel, path_of, serving
@@ -41,7 +44,8 @@ def request(request_id: str = "", *, actor: str = "ada", method: str = METHOD, b
 
 
 def work_on(database: Database, *arguments: Any, **options: Any) -> UnitOfWork:
-    return UnitOfWork(database=database, request=request(*arguments, **options))
+    outbox = Outbox(module="users", publishes=AURA_MODULES["users"].publishes)
+    return UnitOfWork(database=database, request=request(*arguments, **options), outbox=outbox, delivery=NO_DELIVERY)
 
 
 async def add_user(work: UnitOfWork) -> UUID:

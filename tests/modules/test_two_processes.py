@@ -22,6 +22,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from sqlalchemy import URL
 
 from aura.kernel.host import Host
+from aura.kernel.security.internal_identity import IDENTITY_METADATA, Identity, InternalIdentities
 from aura.kernel.settings import Settings
 from aura.kernel.topology import Process, TlsFiles, Topology
 from aura.modules import AURA_MODULES
@@ -172,6 +173,30 @@ async def test_a_process_that_comes_back_is_reached_without_a_restart(
 
     assert away.code is grpc.StatusCode.UNAVAILABLE
     assert took <= 2
+
+
+# Who may call
+
+
+@pytest.mark.parametrize("place", ["where it is hosted", "where it is passed on"])
+async def test_a_module_cannot_call_what_it_does_not_declare_by_any_way(
+    topology: Topology, database_url: URL, tmp_path: Path, place: str
+):
+    """As one that found the secret key's use: users declares no dependency on mental health."""
+    process = "p1" if place == "where it is hosted" else "p0"
+    method = "/aura.mentalhealth.v1.DisorderService/GetDisorder"
+    token = InternalIdentities(KEYS).seal(Identity(user="local", module="users"), method=method, process=process)
+    async with (
+        running(topology, "p0", database_url, tmp_path),
+        running(topology, "p1", database_url, tmp_path),
+        grpc.aio.insecure_channel(topology.process(process).address) as channel,
+    ):
+        stub = disorder_service_pb2_grpc.DisorderServiceStub(channel)
+
+        failure = await failure_of(stub.GetDisorder(DISORDER, metadata=((IDENTITY_METADATA, token),)))
+
+    assert (failure.code, failure.reason) == (grpc.StatusCode.PERMISSION_DENIED, "UNDECLARED_DEPENDENCY")
+    assert failure.error.metadata == {"module": "users", "dependency": "mentalhealth"}
 
 
 # What is seen from outside

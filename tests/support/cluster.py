@@ -15,6 +15,7 @@ from sqlalchemy import URL
 
 from aura.kernel.database import async_url
 from aura.kernel.embedded_postgres import EmbeddedPostgres
+from aura.kernel.events.subscriptions import subscriptions_of
 from aura.kernel.migrations import Migrator
 from aura.kernel.security.keys import KeyRing
 from aura.modules import AURA_MODULES
@@ -62,7 +63,13 @@ class Cluster:
 
     async def make_template(self) -> None:
         await self.execute(f"CREATE DATABASE {TEMPLATE}")
-        await Migrator(url=self.url(TEMPLATE), keys=KEYS, modules=list(AURA_MODULES)).upgrade()
+        migrator = Migrator(
+            url=self.url(TEMPLATE),
+            keys=KEYS,
+            modules=list(AURA_MODULES),
+            subscriptions=subscriptions_of(AURA_MODULES),
+        )
+        await migrator.upgrade()
 
     @asynccontextmanager
     async def clone(self, template: str = TEMPLATE) -> AsyncIterator[str]:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from aura.kernel.module import ModuleSpec
 
 
+DELIVER = "/aura.events.v1.SubscriberService/Deliver"
+"""A subscription is no dependency: the servicer checks by itself that an event comes from its publisher."""
+
+
 class UndeclaredDependency(PermissionDenied):
     """A module called, or asked for a service of, a module that it does not declare as a dependency."""
 
@@ -39,7 +43,7 @@ class DeclaredDependencies(Interceptor):
         Raises:
             UndeclaredDependency: The module does not declare that it makes it.
         """
-        if call.actor.via_module is not None:
+        if call.actor.via_module is not None and call.method.path != DELIVER:
             require_declared(self._specs, module=call.actor.via_module, dependency=module_of(call.method.path))
 
 

@@ -31,6 +31,14 @@ EXTERNAL_ADAPTERS: Mapping[str, str] = {
 }
 """Where each architecture calls other modules from."""
 
+SUBSCRIBERS: Mapping[str, str] = {
+    "layered": "api.subscribers",
+    "clean": "api.subscribers",
+    "hexagonal": "adapters.api.subscribers",
+    "cqrs": "api.subscribers",
+}
+"""Where each architecture handles the events of other modules."""
+
 PURE_LAYER: Mapping[str, str] = {"clean": "domain", "hexagonal": "core"}
 """The layer that knows the standard library and our errors only."""
 
@@ -76,12 +84,14 @@ class OnlyImportedBy(Contract):
     package: Any = fields.StringField()
     importers: Any = fields.StringField()
     allowed: Any = fields.SetField(subfield=fields.StringField())
+    except_for: Any = fields.StringField()
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:  # noqa: ARG002, FBT001 import-linter's
-        """Finds every importer that is not allowed."""
+        """Finds every importer that is not allowed; another contract is about `except_for`."""
         broken = [
             f"{importer} imports {imported}"
             for imported in _inside(graph, self.package)
+            if not (self.except_for and _is_in(imported, self.except_for))
             for importer in sorted(graph.find_modules_that_directly_import(imported))
             if _is_in(importer, self.importers) and not any(_is_in(importer, place) for place in self.allowed)
         ]
@@ -156,6 +166,19 @@ def _module_contracts(name: str, spec: ModuleSpec, specs: Mapping[str, ModuleSpe
             "package": f"generated.aura.{other}",
             "importers": package,
             "allowed": [adapters, f"{package}.module"] if declared else [],
+            "except_for": f"generated.aura.{other}.v1.events_pb2",
+        }
+        subscribed = any(event in specs[other].publishes for event in spec.subscribes)
+        subscribers = f"{package}.{SUBSCRIBERS[spec.architecture]}"
+        yield {
+            "name": f"{name} handles events of {other} in its subscribers only"
+            if subscribed
+            else f"{name} does not handle events of {other}, to which it does not subscribe",
+            "type": OnlyImportedBy.type_name,
+            "package": f"generated.aura.{other}.v1.events_pb2",
+            "importers": package,
+            "allowed": [subscribers, f"{package}.module"] if subscribed else [],
+            "except_for": "",
         }
         if declared:
             yield {

@@ -34,5 +34,6 @@ class ChangeTherapySession:
             require_etag(etag, version=session.version)
             change(session)
             await work.sessions.save(session)
+            work.publish_all(session.events)
             await work.commit(session_id)
         return session

@@ -80,3 +80,10 @@ disorder_terms = Table(
     Column("length", Integer, nullable=False),
     Column("words", TSVECTOR, nullable=False),
 )
+
+inactive_users = Table(
+    "inactive_users",
+    metadata,
+    Column("user_id", Uuid, primary_key=True),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from aura.kernel.unit_of_work import UnitOfWork
+from aura.mentalhealth.domain.events import SessionEvent
+from aura.mentalhealth.infrastructure.event_mapping import to_proto
+from aura.mentalhealth.infrastructure.repositories.inactive_user_repository import PostgresInactiveUserRepository
 from aura.mentalhealth.infrastructure.repositories.therapy_session_repository import PostgresTherapySessionRepository
 
 
@@ -13,3 +18,13 @@ class PostgresUnitOfWork(UnitOfWork):
     def sessions(self) -> PostgresTherapySessionRepository:
         """The sessions, inside the transaction."""
         return PostgresTherapySessionRepository(self.execute)
+
+    @property
+    def inactive_users(self) -> PostgresInactiveUserRepository:
+        """Who is not to be booked any more, inside the transaction."""
+        return PostgresInactiveUserRepository(self.execute)
+
+    def publish_all(self, events: Iterable[SessionEvent]) -> None:
+        """Publishes events, if the unit of work is committed."""
+        for event in events:
+            self.publish(to_proto(event))

@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy import func, select, text
 
 from aura.kernel.database import Database
+from aura.kernel.events.inbox import NO_DELIVERY
+from aura.kernel.events.outbox import Outbox
 from aura.kernel.idempotency import IdempotentRequest, idempotency_table
 from aura.kernel.security.actor import Actor
 from aura.mentalhealth.application.suggest_times import SuggestTimes
@@ -20,6 +22,7 @@ from aura.mentalhealth.domain.errors import ParticipantNotFound, SessionOverlaps
 from aura.mentalhealth.infrastructure.repositories.therapy_session_repository import PostgresTherapySessionRepository
 from aura.mentalhealth.infrastructure.tables import session_participants, therapy_sessions
 from aura.mentalhealth.infrastructure.unit_of_work import PostgresUnitOfWork
+from aura.modules import AURA_MODULES
 from tests.mentalhealth.fakes.user_directory import FakeUserDirectory
 from tests.support.platform import FakeClock
 
@@ -42,7 +45,12 @@ def new_use_case(mentalhealth_database: Database) -> NewUseCase:
         table=idempotency_table("mentalhealth"), actor="ada", method="schedule", request_id="", fingerprint=b""
     )
     return lambda: ScheduleTherapySession(
-        unit_of_work=PostgresUnitOfWork(database=mentalhealth_database, request=request),
+        unit_of_work=PostgresUnitOfWork(
+            database=mentalhealth_database,
+            request=request,
+            outbox=Outbox(module="mentalhealth", publishes=AURA_MODULES["mentalhealth"].publishes),
+            delivery=NO_DELIVERY,
+        ),
         sessions=PostgresTherapySessionRepository(mentalhealth_database.execute),
         users=FakeUserDirectory(*THERAPISTS, *PATIENTS),
         suggest=SuggestTimes(sessions=PostgresTherapySessionRepository(mentalhealth_database.execute)),

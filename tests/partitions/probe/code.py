@@ -35,7 +35,7 @@ service ProbeService {{
 """
 REVISION = """from alembic import op
 
-from aura.kernel.migrations import create_idempotency_table
+from aura.kernel.migrations import create_event_tables, drop_event_tables, create_idempotency_table
 
 revision, down_revision = "0001", None
 
@@ -43,10 +43,12 @@ revision, down_revision = "0001", None
 def upgrade() -> None:
     op.execute("CREATE TABLE {name}.runs (label text, caller text, user_id text)")
     create_idempotency_table("{name}")
+    create_event_tables("{name}")
 
 
 def downgrade() -> None:
     op.execute("DROP TABLE {name}.runs")
+    drop_event_tables("{name}")
 """
 ENVIRONMENT = "from aura.kernel.migrations import run_migrations\n\nrun_migrations()\n"
 

@@ -17,7 +17,7 @@ from aura.mentalhealth.domain.entities.period import Period
 from aura.mentalhealth.domain.entities.therapy_session import TherapySession
 from aura.mentalhealth.domain.errors import SessionOverlaps, TimeZoneUnknown
 from aura.mentalhealth.domain.repositories.therapy_session_repository import TherapySessionRepository
-from aura.mentalhealth.domain.services.participation import admitted
+from aura.mentalhealth.domain.services.participation import admitted, require_active
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,9 @@ class ScheduleTherapySession:
         session = await self._new_session(booking)
         try:
             async with self._unit_of_work as work:
+                require_active(session, await work.inactive_users.among(session.participant_ids))
                 await work.sessions.add(session)
+                work.publish_all(session.events)
                 await work.commit(session.session_id)
         except SessionOverlaps:
             raise await self._suggest.refusal(session) from None

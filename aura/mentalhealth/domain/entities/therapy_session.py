@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from aura.mentalhealth.domain import events
 from aura.mentalhealth.domain.entities.period import Period
 from aura.mentalhealth.domain.errors import IllegalTransition, StartInPast, TooEarlyForNoShow, TooEarlyToStart
 
@@ -73,6 +74,8 @@ class TherapySession:
     actual_end_time: datetime | None = None
     cancelled_by: CancellingParty | None = None
     transitions: list[Transition] = field(default_factory=list)
+    events: list[events.SessionEvent] = field(default_factory=list, compare=False)
+    """What has happened to it since it was made or read."""
 
     @classmethod
     def schedule(
@@ -93,7 +96,7 @@ class TherapySession:
         """
         _require_not_past(period, now)
         booked = Transition(from_state=None, to_state=SessionState.SCHEDULED, actor=actor, reason="", occur_time=now)
-        return cls(
+        session = cls(
             session_id=session_id,
             therapist_id=therapist_id,
             patient_id=patient_id,
@@ -105,11 +108,23 @@ class TherapySession:
             update_time=now,
             transitions=[booked],
         )
+        session.events.append(events.TherapySessionScheduled(**session.identity, period=period))
+        return session
 
     @property
     def participant_ids(self) -> tuple[UUID, UUID]:
         """Those whose time the session takes up."""
         return self.therapist_id, self.patient_id
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether it is yet to come."""
+        return self.state is SessionState.SCHEDULED
+
+    @property
+    def identity(self) -> dict[str, UUID]:
+        """What its events say of it."""
+        return {"session_id": self.session_id, "therapist_id": self.therapist_id, "patient_id": self.patient_id}
 
     def reschedule(self, *, period: Period, actor: str, reason: str, now: datetime) -> None:
         """Moves the session to another time.
@@ -122,6 +137,7 @@ class TherapySession:
         _require_not_past(period, now)
         self._become(SessionState.SCHEDULED, actor=actor, reason=reason, now=now)
         self.period = period
+        self.events.append(events.TherapySessionRescheduled(**self.identity, period=period))
 
     def start(self, *, actor: str, reason: str, now: datetime) -> None:
         """Starts the session, from fifteen minutes before its time on.
@@ -136,6 +152,7 @@ class TherapySession:
             raise TooEarlyToStart(earliest=earliest)
         self._become(SessionState.IN_PROGRESS, actor=actor, reason=reason, now=now)
         self.actual_start_time = now
+        self.events.append(events.TherapySessionStarted(**self.identity))
 
     def end(self, *, actor: str, reason: str, now: datetime) -> None:
         """Ends the session.
@@ -145,6 +162,7 @@ class TherapySession:
         """
         self._become(SessionState.COMPLETED, actor=actor, reason=reason, now=now)
         self.actual_end_time = now
+        self.events.append(events.TherapySessionEnded(**self.identity))
 
     def cancel(self, *, actor: str, by: CancellingParty, reason: str, now: datetime) -> None:
         """Calls the session off.
@@ -154,6 +172,7 @@ class TherapySession:
         """
         self._become(SessionState.CANCELLED, actor=actor, reason=reason, now=now)
         self.cancelled_by = by
+        self.events.append(events.TherapySessionCancelled(**self.identity, cancelled_by=by))
 
     def mark_no_show(self, *, actor: str, reason: str, now: datetime) -> None:
         """Records that the patient did not come, from fifteen minutes after the session's time on.
@@ -167,6 +186,7 @@ class TherapySession:
         if now < earliest:
             raise TooEarlyForNoShow(earliest=earliest)
         self._become(SessionState.NO_SHOW, actor=actor, reason=reason, now=now)
+        self.events.append(events.TherapySessionNoShow(**self.identity))
 
     def _require(self, state: SessionState) -> None:
         if (self.state, state) not in LEGAL_TRANSITIONS:

@@ -64,6 +64,10 @@ class TherapySessionRepository(Protocol):
         """Returns up to `limit` sessions without their history, by start and id, behind `after`."""
         ...
 
+    async def scheduled_with(self, user_id: UUID, *, after: datetime) -> Sequence[UUID]:
+        """Returns the ids of scheduled sessions that a user takes part in and that begin later, in their order."""
+        ...
+
     async def busy_periods(
         self, user_ids: Collection[UUID], *, during: Period, except_session: UUID
     ) -> Sequence[Period]:

@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aura.mentalhealth.domain.entities.participant import Part, Participant
 from aura.mentalhealth.domain.errors import ParticipantInactive, ParticipantNotFound, ParticipantRoleMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from uuid import UUID
+
+    from aura.mentalhealth.domain.entities.therapy_session import TherapySession
+
+
+def require_active(session: TherapySession, inactive: Collection[UUID]) -> None:
+    """Sees that none of a session's participants is among those whose accounts are out of use.
+
+    Raises:
+        ParticipantInactive: One is.
+    """
+    for part, user_id in ((Part.THERAPIST, session.therapist_id), (Part.PATIENT, session.patient_id)):
+        if user_id in inactive:
+            raise ParticipantInactive(participant=part)
 
 
 def admitted(participant: Participant | None, part: Part) -> Participant:

@@ -118,6 +118,20 @@ class PostgresTherapySessionRepository:
             query = query.where(order[0] > where.window_start - LONGEST)
         return [_to_session(row, history=()) for row in await self._execute(query)]
 
+    async def scheduled_with(self, user_id: UUID, *, after: datetime) -> Sequence[UUID]:
+        """Returns the ids of scheduled sessions that a user takes part in and that begin later, in their order."""
+        session = therapy_sessions.c
+        query = (
+            select(session.session_id)
+            .where(
+                or_(session.therapist_id == user_id, session.patient_id == user_id),
+                session.state == SessionState.SCHEDULED,
+                session.start_time > after,
+            )
+            .order_by(session.start_time, session.session_id)
+        )
+        return [row.session_id for row in await self._execute(query)]
+
     async def busy_periods(
         self, user_ids: Collection[UUID], *, during: Period, except_session: UUID
     ) -> Sequence[Period]:

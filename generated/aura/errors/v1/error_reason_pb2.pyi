@@ -72,6 +72,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Means that two processes disagree on where a module is hosted, as for a moment while a topology changes; `RetryInfo`
     says when to try again. Code UNAVAILABLE.
     """
+    ERROR_REASON_UNDECLARED_SUBSCRIPTION: _ErrorReason.ValueType  # 20
+    """Means that an event was delivered by whom it may not come from, or to a module that does not subscribe to it. Code
+    PERMISSION_DENIED.
+    """
+    ERROR_REASON_EVENT_OUT_OF_ORDER: _ErrorReason.ValueType  # 21
+    """Means that an earlier event about the same subject has not been handled yet. Code ABORTED."""
+    ERROR_REASON_EVENT_UNDECODABLE: _ErrorReason.ValueType  # 22
+    """Means that an event's data is no message that its subscriber knows. Code INVALID_ARGUMENT."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Lists the values of `google.rpc.ErrorInfo.reason` that the platform itself gives, without their prefix and with
@@ -128,4 +136,12 @@ ERROR_REASON_TOPOLOGY_MISMATCH: ErrorReason.ValueType  # 19
 """Means that two processes disagree on where a module is hosted, as for a moment while a topology changes; `RetryInfo`
 says when to try again. Code UNAVAILABLE.
 """
+ERROR_REASON_UNDECLARED_SUBSCRIPTION: ErrorReason.ValueType  # 20
+"""Means that an event was delivered by whom it may not come from, or to a module that does not subscribe to it. Code
+PERMISSION_DENIED.
+"""
+ERROR_REASON_EVENT_OUT_OF_ORDER: ErrorReason.ValueType  # 21
+"""Means that an earlier event about the same subject has not been handled yet. Code ABORTED."""
+ERROR_REASON_EVENT_UNDECODABLE: ErrorReason.ValueType  # 22
+"""Means that an event's data is no message that its subscriber knows. Code INVALID_ARGUMENT."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

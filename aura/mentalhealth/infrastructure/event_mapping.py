@@ -1,0 +1,37 @@
+"""The module's events as its contract has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.message import Message
+
+from aura.kernel.times import to_timestamp
+from aura.mentalhealth.domain import events
+from generated.aura.mentalhealth.v1 import events_pb2, therapy_session_pb2
+
+
+def to_proto(event: events.SessionEvent) -> Message:
+    """Returns an event as the contract has it."""
+    whose: dict[str, Any] = {
+        "session_id": str(event.session_id),
+        "therapist_id": str(event.therapist_id),
+        "patient_id": str(event.patient_id),
+    }
+    match event:
+        case events.TherapySessionScheduled(period=period):
+            start, end = to_timestamp(period.start), to_timestamp(period.end)
+            return events_pb2.TherapySessionScheduled(**whose, start_time=start, end_time=end)
+        case events.TherapySessionRescheduled(period=period):
+            start, end = to_timestamp(period.start), to_timestamp(period.end)
+            return events_pb2.TherapySessionRescheduled(**whose, start_time=start, end_time=end)
+        case events.TherapySessionCancelled(cancelled_by=party):
+            by = therapy_session_pb2.CancellingParty.Value(f"CANCELLING_PARTY_{party}")
+            return events_pb2.TherapySessionCancelled(**whose, cancelled_by=by)
+        case events.TherapySessionStarted():
+            return events_pb2.TherapySessionStarted(**whose)
+        case events.TherapySessionEnded():
+            return events_pb2.TherapySessionEnded(**whose)
+        case events.TherapySessionNoShow():
+            return events_pb2.TherapySessionNoShow(**whose)
+    raise TypeError(f"{type(event).__name__} is in no contract")
