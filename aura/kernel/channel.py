@@ -102,8 +102,16 @@ class _Method:
         self._way = way
         self._multicallable = multicallable
 
-    def __call__(
-        self, request: Any = None, *, timeout: float | None = None, metadata: Any = None, **options: Any
+    def __call__(  # noqa: PLR0917 as in grpc.aio
+        self,
+        request: Any = None,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,  # noqa: FBT001
+        compression: grpc.Compression | None = None,
+        *,
+        request_iterator: Any = None,
     ) -> TranslatedCall:
         if connection_held.get():
             raise ConnectionHeld(self._path)
@@ -116,7 +124,14 @@ class _Method:
         if call is not None:
             timeout = shorter(timeout, call.context.time_remaining())
             carried = (*carried, (REQUEST_ID_METADATA, call.request_id), *(call.trace.metadata if call.trace else ()))
-        made = self._multicallable(request, timeout=timeout, metadata=carried, wait_for_ready=True, **options)
+        made = self._multicallable(
+            request if request_iterator is None else request_iterator,
+            timeout=timeout,
+            metadata=carried,
+            credentials=credentials,
+            wait_for_ready=wait_for_ready is not False,
+            compression=compression,
+        )
         return TranslatedCall(made, self._way.watch(made, timeout))
 
 

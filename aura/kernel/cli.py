@@ -152,6 +152,7 @@ def run(specs: Mapping[str, ModuleSpec], topology_file: Path | None) -> int:
             environment = dict(os.environ)
             if databases.embedded is not None:
                 environment["AURA_DATABASE_URL"] = sync_url(databases.url)
+                environment.pop("AURA_DATABASE_ADMIN_URL", None)  # of another database
             group = ProcessGroup({name: _serve_command(settings, name) for name in topology.processes}, environment)
             status = asyncio.run(group.run(databases.revive))
     return status

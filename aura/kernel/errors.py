@@ -53,6 +53,8 @@ class AuraError(Exception):
 
     code: ClassVar[Code]
     reason: str = ""
+    never_ran: ClassVar[bool] = False
+    """Whether it is sure that nothing was done, so that who calls may be asked to try again."""
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from aura.kernel.channel import Metadata, TranslatedCall
-from aura.kernel.contracts import module_of
+from aura.kernel.contracts import describe, module_of
 from aura.kernel.errors import Unavailable
 from aura.kernel.interceptors.call import Call, Context, current_call
 from aura.kernel.interceptors.chain import InterceptorChain
@@ -67,8 +67,9 @@ class Forwarding(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Returns what passes a method's calls on; None for a service that is not hosted elsewhere."""
         path: str = handler_call_details.method
-        process = self._elsewhere.get(path.rpartition("/")[0][1:])
-        if process is None:
+        service, _, method = path[1:].rpartition("/")
+        process = self._elsewhere.get(service)
+        if process is None or method not in describe(service).methods_by_name:
             return None
         if path not in self._handlers:
             # On the wire all kinds of call are streams of messages.
@@ -82,7 +83,9 @@ class Forwarding(grpc.GenericRpcHandler):
             assert call is not None
             if call.forwarded:
                 raise TopologyMismatch(module=module_of(path), process=self._process)
-            async for response in _relay(self._registry.remote(process), self._metadata(call, path, process), requests):
+            async for response in _relay(
+                self._registry.remote(process, passing_on=True), self._metadata(call, path, process), requests
+            ):
                 yield response
 
         return forward

@@ -10,6 +10,10 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio
 
+ASKED = ("aura-asked", "once")
+"""Marks a check that comes from another process, which is answered from what this one knows: never passed on again."""
+
+POLL_SECONDS = 1.0
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 ASK_SECONDS = 1.0
 
@@ -40,13 +44,15 @@ class PlatformHealth(aio.HealthServicer):  # type: ignore[misc] # the package ha
 
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 as in the contract
         """Returns the status of a service, or of this process."""
-        if request.service in self._elsewhere:
-            return await self._ask(request.service)
+        if request.service in self._elsewhere and ASKED not in map(tuple, context.invocation_metadata() or ()):
+            return await self._ask(request.service, context.time_remaining())
         return await super().Check(request, context)
 
     async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802 as in the contract
         """Sends the status of a service now and whenever it changes, until the server drains."""
-        watch = asyncio.create_task(super().Watch(request, context))
+        elsewhere = request.service in self._elsewhere
+        watching = self._watch_elsewhere(request.service, context) if elsewhere else super().Watch(request, context)
+        watch = asyncio.create_task(watching)
         drained = asyncio.create_task(self._drained.wait())
         try:
             await asyncio.wait([watch, drained], return_when=asyncio.FIRST_COMPLETED)
@@ -57,12 +63,22 @@ class PlatformHealth(aio.HealthServicer):  # type: ignore[misc] # the package ha
         if not watch.cancelled():
             watch.result()
 
-    async def _ask(self, service: str) -> Any:
+    async def _watch_elsewhere(self, service: str, context: Any) -> None:
+        last = None
+        while True:
+            answer = await self._ask(service)
+            if answer.status != last:
+                last = answer.status
+                await context.write(answer)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _ask(self, service: str, remaining: float | None = None) -> Any:
         request = health_pb2.HealthCheckRequest(service=service)
         if service not in self._elsewhere:
             return await super().Check(request, None)
         try:
             stub = health_pb2_grpc.HealthStub(self._elsewhere[service]())
-            return await stub.Check(request, timeout=ASK_SECONDS)
+            timeout = ASK_SECONDS if remaining is None else min(ASK_SECONDS, remaining)
+            return await stub.Check(request, timeout=timeout, metadata=(ASKED,))
         except grpc.aio.AioRpcError:
             return health_pb2.HealthCheckResponse(status=NOT_SERVING)

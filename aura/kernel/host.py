@@ -57,11 +57,10 @@ SHORTEST_PING_INTERVAL_MILLISECONDS = 5_000  # processes ping one another every 
 class AddressInUse(Exception):
     """Something else listens at the address that the server is to have."""
 
-    def __init__(self, *, host: str, port: int) -> None:
-        super().__init__(
-            f"{host}:{port} is taken by another program; stop it, or choose another port: "
-            f"AURA_PORT={port + 1 if port < HIGHEST_PORT else port - 1}"
-        )
+    def __init__(self, *, host: str, port: int, by_topology: bool = False) -> None:
+        other = f"AURA_PORT={port + 1 if port < HIGHEST_PORT else port - 1}"
+        choose = "give this process another address in the topology" if by_topology else f"choose another port: {other}"
+        super().__init__(f"{host}:{port} is taken by another program; stop it, or {choose}")
 
 
 @dataclass
@@ -289,20 +288,22 @@ class Host:
 
     def _bind(self) -> None:
         address, tls = self._process.address, self._topology.tls
-        require_free(self._process.host, self._process.port)
+        by_topology = self._settings.topology_file is not None
+        credentials = server_credentials(tls.of(self._process.name)) if tls else None
+        require_free(self._process.host, self._process.port, by_topology=by_topology)
         try:
-            if tls is None:
+            if credentials is None:
                 port = self._network.add_insecure_port(address)
             else:
-                port = self._network.add_secure_port(address, server_credentials(tls.of(self._process.name)))
+                port = self._network.add_secure_port(address, credentials)
         except RuntimeError:
-            raise AddressInUse(host=self._process.host, port=self._process.port) from None
+            raise AddressInUse(host=self._process.host, port=self._process.port, by_topology=by_topology) from None
         self._topology = self._topology.listening(self._process.name, port)
         self._process = self._topology.process(self._process.name)
         self.address = self._process.address
 
 
-def require_free(host: str, port: int) -> None:
+def require_free(host: str, port: int, *, by_topology: bool = False) -> None:
     """Sees that nothing listens at an address.
 
     Raises:
@@ -314,7 +315,7 @@ def require_free(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError:
-            raise AddressInUse(host=host, port=port) from None
+            raise AddressInUse(host=host, port=port, by_topology=by_topology) from None
 
 
 def _network_server(chain: InterceptorChain, maximum_message_bytes: int) -> grpc.aio.Server:

@@ -58,7 +58,7 @@ def modules_graph(specs: Mapping[str, ModuleSpec], topology: Topology) -> str:
     else:
         for process in topology.processes.values():
             members = [f"    {module}" for module in process.modules]
-            lines += [f'  subgraph {process.name}["{process.name} ({process.address})"]', *members, "  end"]
+            lines += [f'  subgraph process_{process.name}["{process.name} ({process.address})"]', *members, "  end"]
     lines += [f"  {module} --> {dependency}" for module, spec in specs.items() for dependency in spec.dependencies]
     publishers = {event: module for module, spec in specs.items() for event in spec.publishes}
     lines += [

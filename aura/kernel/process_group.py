@@ -11,9 +11,15 @@ from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+import structlog
+
 COLOURS = (36, 33, 32, 35, 34, 31)  # cyan, yellow, green, magenta, blue, red
+CHUNK_BYTES = 64 * 1024
 LONGEST_LINE_BYTES = 1024 * 1024
+MERCIES = 3
 REVIVE_SECONDS = 1.0
+
+log = structlog.get_logger()
 
 
 class ProcessGroup:
@@ -30,6 +36,7 @@ class ProcessGroup:
         self._environment = environment
         self._children: dict[str, Process] = {}
         self._stopping = asyncio.Event()
+        self._times_told = 0
 
     async def run(self, revive: Callable[[], None]) -> int:
         """Runs until a signal comes, or a process ends; returns 0 if all ended well after being told to.
@@ -40,9 +47,12 @@ class ProcessGroup:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
         reviving = asyncio.create_task(_every_second(revive))
+        running = [asyncio.create_task(self._run(name)) for name in self._commands]
         try:
-            codes = await asyncio.gather(*map(self._run, self._commands))
+            codes = await asyncio.gather(*running)
         finally:
+            self._stop()
+            await asyncio.wait(running)
             reviving.cancel()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
@@ -55,7 +65,6 @@ class ProcessGroup:
             stdout=PIPE,
             stderr=STDOUT,
             env=self._environment,
-            limit=LONGEST_LINE_BYTES,
             start_new_session=True,  # Ctrl-C in the terminal reaches this process, which tells the others
         )
         if self._stopping.is_set():
@@ -69,16 +78,24 @@ class ProcessGroup:
         return code
 
     def _stop(self) -> None:
-        """Tells all processes to stop; told twice, they stop at once."""
+        """Tells all processes to stop; told twice, they stop at once; a third time, they are ended."""
         self._stopping.set()
+        self._times_told += 1
         for process in self._children.values():
             with suppress(ProcessLookupError):
-                process.terminate()
+                process.send_signal(signal.SIGTERM if self._times_told < MERCIES else signal.SIGKILL)
 
     async def _show_output(self, name: str, process: Process) -> None:
         assert process.stdout is not None
-        while line := await process.stdout.readline():
-            self._say(name, line.decode(errors="replace").rstrip("\n"))
+        rest = b""
+        while chunk := await process.stdout.read(CHUNK_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > LONGEST_LINE_BYTES:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._say(name, line.decode(errors="replace"))
+        if rest:
+            self._say(name, rest.decode(errors="replace"))
 
     def _say(self, name: str, line: str) -> None:
         width = max(map(len, self._commands))
@@ -93,4 +110,7 @@ class ProcessGroup:
 async def _every_second(call: Callable[[], None]) -> None:
     while True:
         await asyncio.sleep(REVIVE_SECONDS)
-        await asyncio.to_thread(call)
+        try:
+            await asyncio.to_thread(call)
+        except Exception as error:  # noqa: BLE001 the next second brings another try
+            log.warning("database could not be started again", cause=str(error))

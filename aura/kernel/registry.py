@@ -16,7 +16,7 @@ from aura.kernel.contracts import load_contract, service_names
 from aura.kernel.inprocess import InProcessServer
 from aura.kernel.interceptors.call import current_call
 from aura.kernel.interceptors.dependencies import require_declared
-from aura.kernel.interceptors.identity import CALLER_MODULE, CALLER_USER
+from aura.kernel.interceptors.identity import CALLER_MODULE, CALLER_USER, acting_user
 from aura.kernel.module import ModuleSpec
 from aura.kernel.remote import RemoteProcess, error_of_call, watch
 from aura.kernel.security.actor import LOCAL_ACTOR_ID
@@ -54,7 +54,7 @@ class ServiceRegistry:
         self._identities = identities
         self._maximum_message_bytes = maximum_message_bytes
         self._in_process: dict[str, grpc.aio.Channel] = {}
-        self._remotes: dict[str, RemoteProcess] = {}
+        self._remotes: dict[tuple[str, bool], RemoteProcess] = {}
 
     def for_module(self, module: str) -> ModuleServices:
         """Returns the services as one module may use them."""
@@ -82,17 +82,21 @@ class ServiceRegistry:
         remote = self.remote(self._topology.host_of(dependency))
         return ModuleChannel(WayOutside(remote=remote, caller=caller, module=dependency, identities=self._identities))
 
-    def remote(self, process: Process) -> RemoteProcess:
-        """Returns the way to another process; calls wait for it if it is not there yet."""
-        if process.name not in self._remotes:
+    def remote(self, process: Process, *, passing_on: bool = False) -> RemoteProcess:
+        """Returns the way to another process; calls wait for it if it is not there yet.
+
+        What is only passed on may be as long as its receiver allows.
+        """
+        known = (process.name, passing_on)
+        if known not in self._remotes:
             services = [name for module in process.modules for name in self._services_of(module)]
-            self._remotes[process.name] = RemoteProcess(
+            self._remotes[known] = RemoteProcess(
                 process,
                 services=services,
                 tls=self._topology.tls.of(self._process.name) if self._topology.tls else None,
-                maximum_message_bytes=self._maximum_message_bytes,
+                maximum_message_bytes=-1 if passing_on else self._maximum_message_bytes,
             )
-        return self._remotes[process.name]
+        return self._remotes[known]
 
     async def close(self) -> None:
         """Closes all channels."""
@@ -200,5 +204,4 @@ def _identity_of(caller: str) -> Mapping[str, Iterable[bytes]]:
 
 
 def _acting_user() -> str:
-    call = current_call.get()
-    return call.actor.user_id if call else LOCAL_ACTOR_ID
+    return acting_user.get() if current_call.get() else LOCAL_ACTOR_ID

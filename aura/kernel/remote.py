@@ -10,19 +10,32 @@ from datetime import timedelta
 from typing import Any
 
 import grpc
-from grpc_status import rpc_status
+import structlog
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate
 
 from aura.kernel.channel import Translate
 from aura.kernel.contracts import repeatable_methods
-from aura.kernel.errors import AuraError, Code, DeadlineExceeded, Unavailable
+from aura.kernel.errors import AuraError, Code, DeadlineExceeded, Internal, Unavailable
 from aura.kernel.rpc_status import from_rpc_error
-from aura.kernel.topology import Process, TlsFiles
+from aura.kernel.security.internal_identity import IdentityRefused
+from aura.kernel.topology import Process, TlsFiles, TopologyError
+
+log = structlog.get_logger()
 
 PATIENCE_SECONDS = 5.0
 """How long a call waits for a process that is not there."""
 
 SHARE_OF_DEADLINE = 0.8
 """How much of its time a call waits at most, so that its caller still hears why it failed."""
+
+LOSS_SECONDS = 15.0
+"""How long a call goes on whose process has closed the connection: it may be stopping, and finish what it has begun."""
+
+LAST_MOMENT = 0.95
+"""When, as a share of its time, such a call ends at the latest: its caller is to hear why."""
+
+LOOK_SECONDS = 1.0
 
 RETRY_AFTER = timedelta(seconds=1)
 KEEPALIVE_MILLISECONDS = 20_000
@@ -55,27 +68,69 @@ class RemoteProcess:
             self.channel = grpc.aio.insecure_channel(process.address, options=options)
         else:
             self.channel = grpc.aio.secure_channel(process.address, client_credentials(tls), options=options)
+        self.times_connected = 0
+        self.lost_time: float | None = None
+        """When the connection was lost; None while there is one, and before there was any."""
+        self._watching = asyncio.create_task(self._watch())
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether calls can be made now."""
+        return self.channel.get_state() is grpc.ChannelConnectivity.READY
 
     async def close(self) -> None:
         """Closes the channel."""
+        self._watching.cancel()
+        await asyncio.wait([self._watching])
         await self.channel.close()
+
+    async def _watch(self) -> None:
+        state = self.channel.get_state()
+        while True:
+            if state is grpc.ChannelConnectivity.READY:
+                self.times_connected, self.lost_time = self.times_connected + 1, None
+            elif self.times_connected and self.lost_time is None:
+                self.lost_time = asyncio.get_running_loop().time()
+            await self.channel.wait_for_state_change(state)
+            state = self.channel.get_state()
 
 
 class Patience:
-    """Ends a call for which no connection has come about in time."""
+    """Ends a call for which no connection comes about in time.
 
-    def __init__(self, channel: grpc.aio.Channel, call: Any, timeout: float | None) -> None:
+    One that has had a connection goes on for longer without: a process that stops closes the connection to new calls
+    and finishes the old ones, and looks the same from here as one that was killed.
+    """
+
+    def __init__(self, remote: RemoteProcess, call: Any, timeout: float | None) -> None:
         self.lost = False
         """Whether the call was given up."""
-        self._channel = channel
+        self._remote = remote
         self._call = call
-        seconds = PATIENCE_SECONDS if timeout is None else min(PATIENCE_SECONDS, timeout * SHARE_OF_DEADLINE)
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+        self._loop = asyncio.get_running_loop()
+        self._begun = self._loop.time()
+        self._connections = remote.times_connected - remote.is_connected
+        self._limit = PATIENCE_SECONDS if timeout is None else min(PATIENCE_SECONDS, timeout * SHARE_OF_DEADLINE)
+        self._last_moment = None if timeout is None else self._begun + timeout * LAST_MOMENT
+        self._timer = self._loop.call_later(self._limit, self._look)
         call.add_done_callback(lambda _: self._timer.cancel())
 
     def _look(self) -> None:
-        if self._channel.get_state() is not grpc.ChannelConnectivity.READY:
+        now = self._loop.time()
+        if not self._remote.is_connected and self._is_hopeless(now):
             self.lost = self._call.cancel()
+            return
+        ahead = LOOK_SECONDS
+        if self._last_moment is not None and now < self._last_moment:
+            ahead = min(ahead, self._last_moment - now)
+        self._timer = self._loop.call_later(ahead, self._look)
+
+    def _is_hopeless(self, now: float) -> bool:
+        if self._remote.times_connected == self._connections:
+            return now - self._begun >= self._limit
+        lost = self._remote.lost_time
+        too_long = lost is not None and now - lost >= LOSS_SECONDS
+        return too_long or (self._last_moment is not None and now >= self._last_moment)
 
 
 def watch(
@@ -85,12 +140,12 @@ def watch(
 
     With `keep_status`, a status that the process itself has given stays what it is.
     """
-    patience = Patience(remote.channel, call, timeout)
+    patience = Patience(remote, call, timeout)
 
     def translate(error: BaseException) -> BaseException:
         if not isinstance(error, grpc.aio.AioRpcError):
             return ModuleUnavailable(module=module, process=remote.name) if patience.lost else error
-        if keep_status and not is_lost(error):
+        if keep_status and not is_lost(error) and not _is_our_fault(error):
             return error
         return error_of_call(error, module=module, process=remote.name)
 
@@ -102,6 +157,9 @@ def error_of_call(error: grpc.aio.AioRpcError, *, module: str, process: str) -> 
     if is_lost(error):
         return ModuleUnavailable(module=module, process=process)
     failure = from_rpc_error(error)
+    if failure.reason == IdentityRefused.reason:
+        log.error("a process does not believe another: their secret keys or clocks differ", process=process)
+        return Internal("something went wrong on our side; the request id finds it in the log", reason="INTERNAL")
     if failure.code is Code.DEADLINE_EXCEEDED and not failure.reason:
         return DeadlineExceeded(f"module {module} did not answer in time")
     if (wrapped := _OF_A_CLOSED_STREAM.fullmatch(failure.message)) is not None:
@@ -110,8 +168,13 @@ def error_of_call(error: grpc.aio.AioRpcError, *, module: str, process: str) -> 
 
 
 def is_lost(error: grpc.aio.AioRpcError) -> bool:
-    """Returns whether it was the transport that ended a call: what a process of ours says has details."""
-    return error.code() in _OF_A_LOST_CONNECTION and rpc_status.from_call(error) is None
+    """Returns whether it was the transport that ended a call: a process of ours always answers with trailers."""
+    return error.code() in _OF_A_LOST_CONNECTION and not error.trailing_metadata()
+
+
+def _is_our_fault(error: grpc.aio.AioRpcError) -> bool:
+    """Returns whether one process of the platform does not believe another."""
+    return error.code() is grpc.StatusCode.UNAUTHENTICATED and from_rpc_error(error).reason == IdentityRefused.reason
 
 
 def client_credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
@@ -121,14 +184,36 @@ def client_credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
 
 
 def server_credentials(tls: TlsFiles) -> grpc.ServerCredentials:
-    """Returns what a process shows, and what it asks for, when it is called."""
+    """Returns what a process shows, and what it asks for, when it is called.
+
+    Raises:
+        TopologyError: A file cannot be read, or is not what it should be.
+    """
+    _check_pair(tls)
     pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
     authority = tls.authority.read_bytes() if tls.mutual else None
     return grpc.ssl_server_credentials([pair], authority, require_client_auth=tls.mutual)
 
 
+def _check_pair(tls: TlsFiles) -> None:
+    path = tls.authority
+    try:
+        load_pem_x509_certificate(path.read_bytes())
+        path = tls.certificate
+        certificate = load_pem_x509_certificate(path.read_bytes())
+        path = tls.key
+        key = load_pem_private_key(path.read_bytes(), None)
+    except OSError as error:
+        raise TopologyError(f"tls: cannot read {path}: {error.strerror}") from None
+    except (ValueError, TypeError):
+        raise TopologyError(f"tls: {path} is not the PEM file it should be, or is encrypted") from None
+    if key.public_key() != certificate.public_key():
+        raise TopologyError(f"tls: {tls.key} is not the key of {tls.certificate}")
+
+
 def _options(services: Iterable[str], maximum_message_bytes: int) -> list[tuple[str, Any]]:
     return [
+        ("grpc.enable_http_proxy", 0),  # which would see what patients say
         ("grpc.max_receive_message_length", maximum_message_bytes),
         ("grpc.max_send_message_length", -1),  # its receiver refuses what is too long, as in one process
         ("grpc.keepalive_time_ms", KEEPALIVE_MILLISECONDS),

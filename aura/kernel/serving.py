@@ -98,7 +98,7 @@ def run_server(
     topology = topology_of(settings, specs)
     process = topology.process(settings.process)
     set_up_logging(settings, process.name)
-    require_free(process.host, process.port)
+    require_free(process.host, process.port, by_topology=settings.topology_file is not None)
     keys = read_secret_key(settings.secret_key_path, create=not settings.in_production)
     with _database_for(process, topology, settings, keys) as databases:
         server = Server(

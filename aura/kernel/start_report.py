@@ -31,5 +31,6 @@ def _lines(process: Process, topology: Topology, specs: Mapping[str, ModuleSpec]
         yield f"try       grpcurl -plaintext {process.address} list"
         yield f"          buf curl --http2-prior-knowledge --protocol grpc --list-methods http://{process.address}"
     else:
-        yield f"try       grpcurl -cacert {topology.tls.authority} {process.address} list"
+        own = " -cert CERTIFICATE -key KEY" if topology.tls.mutual else ""
+        yield f"try       grpcurl -cacert {topology.tls.authority}{own} {process.address} list"
     yield "stop      Ctrl-C, or SIGTERM; twice to stop at once"

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 PROCESS_NAME = r"^[a-z][a-z0-9-]{0,62}$"
 SINGLE_PROCESS = "aura"
+LOCALHOST = ("127.0.0.1", "::1")
 FURTHEST_PORT = 65535
 
 
@@ -215,9 +216,9 @@ def _suggestion(module: str, modules: list[str]) -> str:
 def _clashes(topology: Topology) -> Iterator[str]:
     owners: dict[tuple[str, int], str] = {}
     for process in topology.processes.values():
-        place = ("127.0.0.1" if process.host == "localhost" else process.host, process.port)
-        owner = owners.setdefault(place, process.name)
-        if owner != process.name:
+        hosts = LOCALHOST if process.host == "localhost" else (str(ipaddress.ip_address(process.host)),)
+        others = {owners.setdefault((host, process.port), process.name) for host in hosts} - {process.name}
+        for owner in others:
             yield f"processes {owner} and {process.name} share the address {process.address}; give each its own"
 
 

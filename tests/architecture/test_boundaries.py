@@ -14,6 +14,10 @@ ROOT = Path(__file__).parents[2]
 VIOLATIONS = {
     "modules never import one another": ("aura/mentalhealth/module.py", "import aura.users.errors"),
     "the kernel knows no module": ("aura/kernel/clock.py", "import aura.users.errors"),
+    "modules leave alone what tells who is calling": (
+        "aura/users/services.py",
+        "import aura.kernel.security.internal_identity",
+    ),
     "aura.kernel.inprocess depends on nothing else in Aura": (
         "aura/kernel/inprocess/pipe.py",
         "import aura.kernel.ids",

@@ -141,13 +141,15 @@ def test_draws_the_modules_by_process(aura: Aura, topology: str):
 
     assert result.stdout.splitlines() == [
         "flowchart LR",
-        '  subgraph core["core (127.0.0.1:1)"]',
+        '  subgraph process_core["core (127.0.0.1:1)"]',
         "    users",
         "  end",
-        '  subgraph care["care (127.0.0.1:2)"]',
+        '  subgraph process_care["care (127.0.0.1:2)"]',
         "    mentalhealth",
         "  end",
         "  mentalhealth --> users",
+        "  users -. user.deactivated .-> mentalhealth",
+        "  users -. user.reactivated .-> mentalhealth",
     ]
 
 

@@ -20,6 +20,7 @@ from aura.kernel.interceptors.call import Call, current_call
 from aura.kernel.interceptors.chain import InterceptorChain
 from aura.kernel.interceptors.dependencies import UndeclaredDependency
 from aura.kernel.interceptors.error_mapping import ErrorMapping
+from aura.kernel.interceptors.identity import acting_user
 from aura.kernel.interceptors.request_id import RequestIds
 from aura.kernel.registry import (
     ModuleServices,
@@ -199,9 +200,10 @@ async def test_the_callee_sees_the_module_and_the_user():
 
 async def test_the_user_is_that_of_the_call_in_which_the_module_calls():
     async with world() as made:
-        call = Call(method=None, context=None, actor=Actor(user_id="ada"), request_id="r")
+        call = Call(method=None, context=None, actor=Actor(user_id="mallory"), request_id="r")
         call.context = type("Context", (), {"time_remaining": lambda _: None})()
         current_call.set(call)
+        acting_user.set("ada")  # as the interceptor does; what a module makes of its call is of no account
         stub = made.registry.for_module("mentalhealth").stub(user_service_pb2_grpc.UserServiceStub)
         await stub.GetUser(user_service_pb2.GetUserRequest(user_id="x"))
         current_call.set(None)

@@ -24,7 +24,7 @@ from sqlalchemy import URL
 from aura.kernel.host import Host
 from aura.kernel.security.internal_identity import IDENTITY_METADATA, Identity, InternalIdentities
 from aura.kernel.settings import Settings
-from aura.kernel.topology import Process, TlsFiles, Topology
+from aura.kernel.topology import Process, TlsFiles, Topology, TopologyError
 from aura.modules import AURA_MODULES
 from generated.aura.mentalhealth.v1 import disorder_service_pb2, disorder_service_pb2_grpc
 from generated.aura.mentalhealth.v1.therapy_session_service_pb2 import ScheduleTherapySessionRequest
@@ -279,6 +279,48 @@ async def test_a_call_is_passed_on_once_only(database_url: URL, tmp_path: Path):
     assert failure.error.metadata == {"module": "mentalhealth", "process": "p1"}
 
 
+async def test_a_check_of_health_is_passed_on_once_only(database_url: URL, tmp_path: Path):
+    first = topology_of((("users",), ("mentalhealth",)))
+    core, care = first.processes.values()
+    swapped = Topology(
+        processes={
+            "p0": Process(name="p0", modules=("mentalhealth",), host=core.host, port=core.port),
+            "p1": Process(name="p1", modules=("users",), host=care.host, port=care.port),
+        }
+    )
+    async with (
+        running(first, "p0", database_url, tmp_path) as one,
+        running(swapped, "p1", database_url, tmp_path),
+        grpc.aio.insecure_channel(one.address) as channel,
+    ):
+        request = health_pb2.HealthCheckRequest(service="aura.mentalhealth.v1.DisorderService")
+
+        begin = time.monotonic()
+        status = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=5)
+
+    assert time.monotonic() - begin < 0.9  # one that goes round ends with a second's time-out
+    assert status.status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def test_watching_the_health_of_a_module_elsewhere_tells_of_its_changes(
+    topology: Topology, database_url: URL, tmp_path: Path
+):
+    request = health_pb2.HealthCheckRequest(service="aura.users.v1.UserService")
+    async with (
+        running(topology, "p1", database_url, tmp_path) as care,
+        grpc.aio.insecure_channel(care.address) as channel,
+    ):
+        watch = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=20)
+        before = (await watch.read()).status
+        async with running(topology, "p0", database_url, tmp_path):
+            during = (await watch.read()).status
+        after = (await watch.read()).status
+        watch.cancel()
+
+    serving, away = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+    assert (before, during, after) == (away, serving, away)
+
+
 # Encryption
 
 
@@ -345,6 +387,34 @@ async def test_calls_between_processes_can_be_encrypted(
 
     assert plain is grpc.StatusCode.UNAVAILABLE
     assert stranger is (grpc.StatusCode.UNAVAILABLE if mutual else grpc.StatusCode.OK)
+
+
+async def test_a_key_that_is_not_the_certificates_is_named(topology: Topology, database_url: URL, tmp_path: Path):
+    certificates(tmp_path, ("p0", "p1"))
+    (tmp_path / "p0.key").write_bytes((tmp_path / "p1.key").read_bytes())
+    files = {
+        "authority": tmp_path / "ca.pem",
+        "certificate": tmp_path / "{process}.pem",
+        "key": tmp_path / "{process}.key",
+    }
+    encrypted = Topology(processes=topology.processes, tls=TlsFiles(**files, mutual=True))
+
+    with pytest.raises(TopologyError, match=r"p0\.key is not the key of .*p0\.pem"):
+        async with running(encrypted, "p0", database_url, tmp_path):
+            pass
+
+
+async def test_processes_with_other_keys_do_not_blame_the_caller(
+    topology: Topology, database_url: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with running(topology, "p1", database_url, tmp_path) as care:
+        care.registry._identities._key = bytes(32)
+        async with running(topology, "p0", database_url, tmp_path), grpc.aio.insecure_channel(care.address) as channel:
+            request = user_service_pb2.GetUserRequest(user_id="0190a000-0000-7000-8000-000000000001")
+
+            failure = await failure_of(UserServiceStub(channel).GetUser(request, timeout=5))
+
+    assert (failure.code, failure.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
 
 
 async def failure_of_anything(channel: grpc.aio.Channel) -> grpc.StatusCode:

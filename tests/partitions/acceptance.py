@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -38,14 +39,15 @@ class Client:
 
     async def code(self, service: str, method: str, **fields: Any) -> str:
         """Makes a unary call; returns its code only."""
-        code: grpc.StatusCode = await self._call(next(self._numbers), service, method, fields).code()
+        call = self._call(next(self._numbers), service, method, fields, request_id="at-once")
+        code: grpc.StatusCode = await call.code()
         return code.name
 
     def note(self, name: str, value: object) -> None:
         """Notes something else."""
         self._transcript.note(name, value)
 
-    def _call(self, number: int, service: str, method: str, fields: dict[str, Any]) -> Any:
+    def _call(self, number: int, service: str, method: str, fields: dict[str, Any], request_id: str = "") -> Any:
         name = SERVICES[service]
         described = descriptor_pool.Default().FindServiceByName(name).methods_by_name[method]
         request = ParseDict(fields, message_factory.GetMessageClass(described.input_type)())
@@ -55,7 +57,7 @@ class Client:
             request_serializer=type(request).SerializeToString,
             response_deserializer=answer.FromString,
         )
-        metadata = (("x-request-id", f"request-{number}"),)
+        metadata = (("x-request-id", request_id or f"request-{number}"),)
         return call(request, timeout=20, metadata=metadata)
 
     def at(self, hours: float) -> str:
@@ -63,14 +65,18 @@ class Client:
         return (self._begin + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-async def play(spread: Spread, transcript: Transcript) -> None:
-    """Plays everything."""
+Settle = Callable[[], Awaitable[None]]
+
+
+async def play(spread: Spread, transcript: Transcript, settle: Settle) -> None:
+    """Plays everything; `settle` waits until all events have been handled."""
     client = Client(spread, transcript)
     people = await users(client)
     await bookings(client, *people)
     await refusals(client, *people)
     await disorders(client)
     await at_once(client, *people)
+    await events(client, *people, settle)
 
 
 async def users(client: Client) -> tuple[str, str]:
@@ -176,6 +182,21 @@ async def disorders(client: Client) -> None:
     await client.ask("disorders", "GetDisorder", code="Z")
     await client.ask("disorders", "SearchDisorders", query="ptsd", pageSize=3)
     await client.ask("disorders", "ListDisorders", parentCode="F33", pageSize=4)
+
+
+async def events(client: Client, therapist: str, patient: str, settle: Settle) -> None:
+    """Sees that who is deactivated is taken off the calendar, and can be booked again later."""
+    booked = [
+        await client.ask("sessions", "ScheduleTherapySession", **_booking(client, therapist, patient, hours))
+        for hours in (40, 42, 44)
+    ]
+    await client.ask("users", "DeactivateUser", userId=patient, reason="moved away")
+    await settle()
+    for session in booked:
+        await client.ask("sessions", "GetTherapySession", sessionId=session.session_id)
+    await client.ask("users", "ReactivateUser", userId=patient, reason="came back")
+    await settle()
+    await client.ask("sessions", "ScheduleTherapySession", **_booking(client, therapist, patient, 40))
 
 
 async def at_once(client: Client, therapist: str, patient: str) -> None:

@@ -29,7 +29,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("process_partition", chosen, ids=name_of)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _quiet() -> Iterator[None]:
     """Logs nothing: there would be a hundred thousand lines."""
     logging.disable(logging.CRITICAL)

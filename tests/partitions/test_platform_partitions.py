@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.partitions.conftest import cloned
 from tests.partitions.partitions import Partition, as_processes, in_one_process, name_of, partitions_of
 from tests.partitions.transcript import Played, Transcript, assert_alike, digest_of, tables_of
 from tests.support.cluster import TEMPLATE, Cluster
+from tests.support.events import until_handled
 
 ALL = list(partitions_of(tuple(AURA_MODULES)))
 
@@ -60,5 +62,5 @@ async def _play_in_one_process(partition: Partition, cluster: Cluster, folder: P
 
 async def _play(spread: Any, url: URL) -> Played:
     transcript = Transcript()
-    await play(spread, transcript)
+    await play(spread, transcript, partial(until_handled, url, AURA_MODULES))
     return Played(transcript.entries, await digest_of(url, await tables_of(url, AURA_MODULES), transcript))

@@ -12,6 +12,7 @@ from aura.kernel.database import Database, is_transient_conflict
 from aura.kernel.errors import InvalidArgument, PermissionDenied
 from aura.kernel.events.inbox import AlreadyHandled, Delivery
 from aura.kernel.interceptors.call import Call, current_call
+from aura.kernel.interceptors.identity import acting_user
 from aura.kernel.security.actor import Actor
 from aura.kernel.unit_of_work import UnitOfWork
 from generated.aura.events.v1 import subscriber_service_pb2 as pb
@@ -84,6 +85,7 @@ class SubscriberServicer(pb_grpc.SubscriberServiceServicer):
         if module is None or not is_publisher or (known is None and not request.discarded):
             raise UndeclaredSubscription(subscriber=request.subscriber, event_type=event.type)
         call.actor = Actor(user_id=event.actor.user_id, via_module=event.source)
+        acting_user.set(event.actor.user_id)
         for attempt in (1, 2):
             try:
                 handled = await _deliver(request, module, known, call)

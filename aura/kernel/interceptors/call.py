@@ -43,6 +43,7 @@ class Call:
     trace: TraceContext | None = None
     actor: Actor = field(default_factory=Actor.local)
     forwarded: bool = False
+    in_process: bool = False
     request: Message | None = None
     started: float = field(default_factory=time.perf_counter)
 

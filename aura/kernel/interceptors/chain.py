@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -171,6 +172,11 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
     async def _check_stream(self, call: Call, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         async for request in requests:
             yield self._check(call, request)
+        await asyncio.sleep(
+            0
+        )  # grpc.aio shows a cancelled call's stream as ended, a moment before it cancels the handler
+        if call.context.cancelled():
+            raise asyncio.CancelledError
 
     def _outcome(self, call: Call, raised: BaseException) -> BaseException:
         """Returns what the call ends with; an abort, a cancellation or a closed generator stays what it is."""
@@ -187,11 +193,10 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
 async def _abort(call: Call, error: AuraError) -> NoReturn:
     status = rpc_status.to_status(to_status(error, call.request_id))
-    set_before = call.context.trailing_metadata() or ()  # which an abort with metadata of its own would replace
-    # A module sees one attempt wherever the other is hosted, and decides by itself; so does who calls by way of another
-    # process.
-    within = (DO_NOT_RETRY,) if call.actor.via_module or call.forwarded else ()
-    await call.context.abort(status.code, status.details, (*set_before, *within, *status.trailing_metadata))
+    set_before = tuple(call.context.trailing_metadata() or ())  # which an abort with metadata of its own would replace
+    if error.never_ran:
+        set_before = tuple(each for each in set_before if tuple(each) != DO_NOT_RETRY)
+    await call.context.abort(status.code, status.details, (*set_before, *status.trailing_metadata))
     raise AssertionError("abort raises")
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from aura.kernel.contracts import may_be_repeated
-from aura.kernel.interceptors.chain import Interceptor
-from aura.kernel.security.actor import Actor
+from aura.kernel.interceptors.chain import DO_NOT_RETRY, Interceptor
+from aura.kernel.security.actor import LOCAL_ACTOR_ID, Actor
 from aura.kernel.security.internal_identity import IDENTITY_METADATA, RESERVED_PREFIX, IdentityRefused
 
 if TYPE_CHECKING:
     from aura.kernel.interceptors.call import Call
     from aura.kernel.security.internal_identity import InternalIdentities
+
+acting_user: ContextVar[str] = ContextVar("acting_user", default=LOCAL_ACTOR_ID)
+"""On whose behalf the present task calls other modules. What a module does to its `Call` does not change it."""
 
 CALLER_MODULE, CALLER_USER = "aura-caller-module", "aura-caller-user"
 
@@ -35,12 +39,18 @@ class CallerIdentity(Interceptor):
         """
         bound = call.context.auth_context()
         if CALLER_MODULE in bound:
+            call.in_process = True
             call.actor = Actor(user_id=_text(bound[CALLER_USER]), via_module=_text(bound[CALLER_MODULE]))
         for key, value in call.metadata.items():
             if key.startswith(RESERVED_PREFIX):
                 if key != IDENTITY_METADATA or CALLER_MODULE in bound:
                     raise IdentityRefused("is not to be given by hand")
                 self._open(call, value)
+        acting_user.set(call.actor.user_id)
+        if call.actor.via_module is not None or call.forwarded:
+            # A module sees one attempt wherever the other is hosted, and decides by itself; so does who calls by way of
+            # another process.
+            call.context.set_trailing_metadata((*(call.context.trailing_metadata() or ()), DO_NOT_RETRY))
 
     def _open(self, call: Call, token: str | bytes) -> None:
         path = call.method.path

@@ -24,6 +24,7 @@ class Stopping(Unavailable):
     """The server takes no new calls, for it is about to stop."""
 
     reason = "SERVER_STOPPING"
+    never_ran = True
 
     def __init__(self) -> None:
         super().__init__("the server is stopping; try again", retry_after=RETRY_AFTER)
@@ -43,10 +44,10 @@ class LoadShedding(Interceptor):
 
     async def on_call(self, call: Call) -> None:
         """Counts the call, or refuses it."""
+        if self._closed and not call.in_process:
+            raise Stopping
         if call.actor.via_module is not None:
             return
-        if self._closed:
-            raise Stopping
         if len(self._admitted) >= self._limit:
             raise Overloaded
         self._admitted.add(id(call))

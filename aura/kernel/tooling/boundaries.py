@@ -42,6 +42,15 @@ SUBSCRIBERS: Mapping[str, str] = {
 PURE_LAYER: Mapping[str, str] = {"clean": "domain", "hexagonal": "core"}
 """The layer that knows the standard library and our errors only."""
 
+GUARDED = (
+    "aura.kernel.security.internal_identity",
+    "aura.kernel.security.keys",
+    "aura.kernel.interceptors.identity",
+    "aura.kernel.remote",
+    "aura.kernel.events.subscriber_service",
+)
+"""What a module could use to pass for somebody else."""
+
 STANDALONE = ("aura.kernel.inprocess", "aura.kernel.embedded_postgres", "aura.kernel.errors")
 """Packages that depend on nothing else in Aura."""
 
@@ -134,6 +143,13 @@ def contracts(specs: Mapping[str, ModuleSpec]) -> Iterator[dict[str, Any]]:
         "type": "forbidden",
         "source_modules": ["aura.kernel"],
         "forbidden_modules": [*modules, "aura.modules", *(f"generated.aura.{name}" for name in specs)],
+    }
+    yield {
+        "name": "modules leave alone what tells who is calling",
+        "type": "forbidden",
+        "source_modules": modules,
+        "forbidden_modules": GUARDED,
+        "allow_indirect_imports": "true",
     }
     for package in STANDALONE:
         yield _only_imports(f"{package} depends on nothing else in Aura", package, (), libraries=True)

@@ -26,8 +26,11 @@ ENDS = {
     "bug": pb.END_BUG,
     "abort": pb.END_ABORT,
     "code": pb.END_CODE,
+    "abort, unknown": pb.END_ABORT_UNKNOWN,
+    "abort, unavailable": pb.END_ABORT_UNAVAILABLE,
 }
 AT_ONCE = 12
+NO_METHOD = -1
 TRACE = f"00-{'ab' * 16}-{'cd' * 8}-01"
 
 
@@ -165,6 +168,7 @@ def scenarios() -> list[Scenario]:
         Scenario(
             "a forged identity", "alpha", pb.Plan(label="forged"), metadata=(("x-aura-identity-bin", b"mallory"),)
         ),
+        Scenario("a method that is not there", "delta", pb.Plan(), kind=NO_METHOD),
         Scenario("a forged user", "beta", pb.Plan(label="forged"), metadata=(("x-aura-user", "mallory"),)),
     ]
     return found
@@ -208,7 +212,8 @@ def _made(spread: Spread, number: int, scenario: Scenario) -> Any:
             return channel.stream_unary(f"{path}/Collect", *codec)(each(requests), **options)
         case pb.KIND_BOTH_STREAMS:
             return channel.stream_stream(f"{path}/Talk", *codec)(each(requests), **options)
-    return channel.unary_unary(f"{path}/Run", *codec)(scenario.plan, **options)
+    method = "Nothing" if scenario.kind == NO_METHOD else "Run"
+    return channel.unary_unary(f"{path}/{method}", *codec)(scenario.plan, **options)
 
 
 def labels_to_come() -> dict[str, int]:

@@ -53,9 +53,10 @@ class Probe:
             for step in plan.steps:
                 await self._call(step, report)
         report.payload = bytes(plan.payload_bytes)
+        await asyncio.sleep(plan.pause_ms / 1000)
         return report
 
-    async def finish(self, plan: pb.Plan, context: Any) -> None:
+    async def finish(self, plan: pb.Plan, context: Any) -> None:  # noqa: C901 one line for each end
         match plan.end:
             case pb.END_NOT_FOUND:
                 raise MissingThing("the thing is not there ☺", metadata={"thing": "one", "empty": ""})
@@ -67,6 +68,10 @@ class Probe:
                 raise ValueError("a secret of the handler")
             case pb.END_ABORT:
                 await context.abort(grpc.StatusCode.DATA_LOSS, "aborted by hand", (("probe-abort", "yes"),))
+            case pb.END_ABORT_UNKNOWN:
+                await context.abort(grpc.StatusCode.UNKNOWN, "by hand")
+            case pb.END_ABORT_UNAVAILABLE:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "by hand")
             case pb.END_CODE:
                 context.set_code(grpc.StatusCode.OUT_OF_RANGE)
                 context.set_details("set by hand")
