@@ -17,6 +17,7 @@ from rich.console import Console
 
 from aura.kernel.database import sync_url
 from aura.kernel.diagnosis import diagnose
+from aura.kernel.event_commands import event_commands
 from aura.kernel.migrations import HEAD, Step
 from aura.kernel.module import ModuleSpec
 from aura.kernel.module_table import modules_graph, modules_table
@@ -111,6 +112,7 @@ def command_line(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
 
     app.add_typer(_modules_commands(specs), name="modules")
     app.add_typer(_topology_commands(specs), name="topology")
+    app.add_typer(event_commands(lambda: topology_of(settings_of(), specs)), name="events")
 
     @app.command("check")
     def _check() -> None:

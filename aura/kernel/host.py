@@ -19,7 +19,10 @@ from aura.kernel.contracts import load_contract, service_names
 from aura.kernel.database import Database
 from aura.kernel.database_monitor import LIMITS as MONITOR_LIMITS
 from aura.kernel.database_monitor import DatabaseMonitor, Revive
+from aura.kernel.events import admin_service as event_admin_service
+from aura.kernel.events.admin_service import EventAdminServicer, Peers
 from aura.kernel.events.bus import EventBus
+from aura.kernel.events.log import EventLog
 from aura.kernel.events.outbox import Outbox
 from aura.kernel.events.relay import DEFAULT_RELAY, Relay, RelaySettings
 from aura.kernel.events.subscriber_service import HostedSubscriber, SubscriberServicer
@@ -118,7 +121,7 @@ class Host:
         self._topology = topology or Topology.single(specs, host=settings.host, port=settings.port)
         self._process = self._topology.process(process)
         self._admission = LoadShedding(limit=settings.maximum_concurrent_calls)
-        identities = InternalIdentities(keys)
+        identities = self._identities = InternalIdentities(keys)
         elsewhere = {
             service: self._topology.host_of(module)
             for module, spec in specs.items()
@@ -176,6 +179,7 @@ class Host:
         return [
             *(service for module in self._modules.values() for service in module.services),
             module_service.SERVICE,
+            event_admin_service.SERVICE,
         ]
 
     @property
@@ -200,6 +204,7 @@ class Host:
         add_to_server(module_service.ModuleServicer, servicer, servers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._network)
         add_to_server(SubscriberServicer, self._subscriber_servicer(), servers)
+        add_to_server(EventAdminServicer, self._event_admin_servicer(), servers)
         for server in servers:
             server.add_generic_rpc_handlers((self._forwarding,))
         add_reflection(self._described_services(), self._network)
@@ -255,7 +260,7 @@ class Host:
         for name in self._specs:
             load_contract(name)
         modules = (service for name, spec in self._specs.items() for service in service_names(name, spec))
-        return [*modules, module_service.SERVICE, health.SERVICE]
+        return [*modules, module_service.SERVICE, event_admin_service.SERVICE, health.SERVICE]
 
     def _host(
         self, name: str, spec: ModuleSpec, database_url: URL, keys: KeyRing, overrides: Sequence[Provider]
@@ -277,6 +282,18 @@ class Host:
         module.subscribe_to_events(bus)
         validate_events(name, spec, declared=event_types_of(name), subscribed=bus.types)
         return hosted
+
+    def _event_admin_servicer(self) -> EventAdminServicer:
+        others = [each for each in self._topology.processes.values() if each.name != self._process.name]
+        return EventAdminServicer(
+            logs=[EventLog(module=name, database=module.database) for name, module in self._modules.items()],
+            relays={name: module.relay for name, module in self._modules.items()},
+            peers=Peers(
+                registry=self.registry,
+                identities=self._identities,
+                processes=[process for process in others if process.modules],
+            ),
+        )
 
     def _subscriber_servicer(self) -> SubscriberServicer:
         subscribers = {

@@ -14,9 +14,11 @@ from dishka import Provider, Scope
 from sqlalchemy import URL
 
 from aura.kernel.clock import Clock
+from aura.kernel.events.relay import DEFAULT_RELAY, RelaySettings
 from aura.kernel.host import Host
 from aura.kernel.settings import Settings
 from aura.modules import AURA_MODULES
+from generated.aura.events.v1.event_admin_service_pb2_grpc import EventAdminServiceStub
 from generated.aura.mentalhealth.v1.disorder_service_pb2_grpc import DisorderServiceStub
 from generated.aura.mentalhealth.v1.therapy_session_pb2 import TherapySession
 from generated.aura.mentalhealth.v1.therapy_session_service_pb2 import ScheduleTherapySessionRequest
@@ -54,6 +56,7 @@ class Platform:
         self.users: Any = UserServiceStub(self.channel)
         self.sessions: Any = TherapySessionServiceStub(self.channel)
         self.disorders: Any = DisorderServiceStub(self.channel)
+        self.events: Any = EventAdminServiceStub(self.channel)
         self.modules: Any = ModuleServiceStub(self.channel)
         self._people = 0
 
@@ -85,7 +88,12 @@ class Platform:
 
 @asynccontextmanager
 async def running_platform(
-    url: URL, folder: Path, *, overrides: Mapping[str, Sequence[Provider]] | None = None, **settings: Any
+    url: URL,
+    folder: Path,
+    *,
+    overrides: Mapping[str, Sequence[Provider]] | None = None,
+    relay_settings: RelaySettings = DEFAULT_RELAY,
+    **settings: Any,
 ) -> AsyncIterator[Platform]:
     clock = FakeClock(datetime.now(UTC).replace(microsecond=0))
     fake_time = Provider(scope=Scope.APP)
@@ -97,6 +105,7 @@ async def running_platform(
         database_url=url,
         keys=KEYS,
         overrides={name: (fake_time, *given.get(name, ())) for name in AURA_MODULES},
+        relay_settings=relay_settings,
     )
     await host.start()
     async with grpc.aio.insecure_channel(host.address) as channel:

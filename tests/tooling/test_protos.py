@@ -20,11 +20,13 @@ from google.protobuf.descriptor_pb2 import (
 
 from aura.kernel.tooling import protos
 from aura.modules import AURA_MODULES
-from generated.aura.options.v1 import access_pb2, sensitivity_pb2
+from generated.aura.options.v1 import access_pb2, event_pb2, sensitivity_pb2
 from generated.aura.users.v1.user_service_pb2_grpc import UserServiceServicer
 from generated.buf.validate import validate_pb2
 
 USERS, SESSIONS = "aura/users/v1/user_service.proto", "aura/mentalhealth/v1/therapy_session_service.proto"
+EVENTS = "aura/users/v1/events.proto"
+EVENT_TYPE = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*")
 USER, SESSION = "aura/users/v1/user.proto", "aura/mentalhealth/v1/therapy_session.proto"
 PII, PHI = sensitivity_pb2.SENSITIVITY_PII, sensitivity_pb2.SENSITIVITY_PHI
 HTTP_VERBS = {"get", "put", "post", "delete", "patch"}
@@ -225,8 +227,10 @@ def access_faults(image: FileDescriptorSet) -> list[str]:
         rule = options.Extensions[access_pb2.access]
         if not options.HasExtension(access_pb2.access) or not rule.external:
             faults.append(f"{name} does not say who may call it")
-        if not (HTTP_VERBS & {field.name for field, _ in options.Extensions[annotations_pb2.http].ListFields()}):
-            faults.append(f"{name} has no route")
+        routed = bool(HTTP_VERBS & {field.name for field, _ in options.Extensions[annotations_pb2.http].ListFields()})
+        closed = rule.external == access_pb2.EXTERNAL_NONE
+        if routed is closed:
+            faults.append(f"{name} has a route, but admits nobody from outside" if routed else f"{name} has no route")
         if rule.roles and rule.external != access_pb2.EXTERNAL_RESTRICTED:
             faults.append(f"{name} names roles that its external rule does not use")
         if rule.external == access_pb2.EXTERNAL_RESTRICTED and not (rule.roles or rule.self_field):
@@ -236,6 +240,38 @@ def access_faults(image: FileDescriptorSet) -> list[str]:
         faults += [f"{name}: {fault}" for fault in self_field_faults(rule, messages[method.input_type[1:]], messages)]
         faults += [f"{name}: {fault}" for fault in caller_faults(rule, module)]
     return faults
+
+
+def event_faults(image: FileDescriptorSet) -> list[str]:
+    """Returns what is wrong with event messages: they hold ids, and no personal data."""
+    messages, faults = messages_of(image), []
+    for name, message in messages.items():
+        options = message.options.Extensions[event_pb2.event]
+        in_events_file = any(
+            message in file.message_type for file in own_files(image) if file.name.endswith("/events.proto")
+        )
+        if bool(options.type) is not in_events_file:
+            faults.append(f"{name} is an event outside of events.proto, or none inside of it")
+        if not options.type:
+            continue
+        if not EVENT_TYPE.fullmatch(options.type):
+            faults.append(f"{name}: the type {options.type} is not of the form user.registered")
+        subjects = [field for field in message.field if field.name == options.subject_field]
+        if [field.type for field in subjects] != [FieldDescriptorProto.TYPE_STRING]:
+            faults.append(f"{name}: subject_field {options.subject_field} is no text field of it")
+        faults += [f"{found} is sensitive, and in an event" for found in sensitive_below(name, messages)]
+    return faults
+
+
+def sensitive_below(name: str, messages: dict[str, DescriptorProto]) -> list[str]:
+    """Returns the sensitive fields of a message and of those inside it."""
+    found = []
+    for field in messages[name].field:
+        if field.options.Extensions[sensitivity_pb2.sensitivity]:
+            found.append(f"{name}.{field.name}")
+        if field.type == FieldDescriptorProto.TYPE_MESSAGE and field.type_name[1:] in messages:
+            found += sensitive_below(field.type_name[1:], messages)
+    return found
 
 
 def self_field_faults(
@@ -294,9 +330,46 @@ def test_every_method_says_who_may_call_it_and_where_its_route_is(image: FileDes
     assert access_faults(image) == []
 
 
+def test_events_hold_ids_and_no_personal_data(image: FileDescriptorSet):
+    assert event_faults(image) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ('"user.registered"', '"UserRegistered"', "the type UserRegistered is not of the form"),
+        ('subject_field: "user_id"', 'subject_field: "id"', "subject_field id is no text field of it"),
+        (
+            "string user_id = 1;",
+            "string user_id = 1 [(aura.options.v1.sensitivity) = SENSITIVITY_PII];",
+            "UserRegistered.user_id is sensitive, and in an event",
+        ),
+        (
+            "string user_id = 1;",
+            "string user_id = 1;\n  // Is the user.\n  User user = 9;",
+            "aura.users.v1.User.email is sensitive, and in an event",
+        ),
+        (
+            'option (aura.options.v1.event) = {\n    type: "user.registered"\n    subject_field: "user_id"\n  };',
+            "",
+            "UserRegistered is an event outside of events.proto, or none inside of it",
+        ),
+    ],
+)
+def test_a_wrong_event_is_found(copied: Path, plant: Plant, *, old: str, new: str, fault: str):
+    imports = 'import "aura/options/v1/sensitivity.proto";\nimport "aura/users/v1/user.proto";\n'
+    plant(EVENTS, 'import "aura/options/v1/event.proto";\n', f'import "aura/options/v1/event.proto";\n{imports}')
+    plant(EVENTS, old, new)
+
+    faults = event_faults(image_of(copied, copied / "image.binpb"))
+
+    assert any(fault in found for found in faults), faults
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new", "fault"),
     [
+        (USERS, "external: EXTERNAL_RESTRICTED", "external: EXTERNAL_NONE", "has a route, but admits nobody"),
         (USERS, "external: EXTERNAL_RESTRICTED", "external: EXTERNAL_UNSPECIFIED", "does not say who may call it"),
         (USERS, "external: EXTERNAL_RESTRICTED", "external: EXTERNAL_PUBLIC", "names roles that its external rule"),
         (USERS, "roles: [ROLE_ADMIN]", "", "is restricted to nobody"),

@@ -80,6 +80,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Means that an earlier event about the same subject has not been handled yet. Code ABORTED."""
     ERROR_REASON_EVENT_UNDECODABLE: _ErrorReason.ValueType  # 22
     """Means that an event's data is no message that its subscriber knows. Code INVALID_ARGUMENT."""
+    ERROR_REASON_EVENT_NOT_FOUND: _ErrorReason.ValueType  # 23
+    """Means that there is no event with this id, or that it was handled and is kept no longer. Code NOT_FOUND."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Lists the values of `google.rpc.ErrorInfo.reason` that the platform itself gives, without their prefix and with
@@ -144,4 +146,6 @@ ERROR_REASON_EVENT_OUT_OF_ORDER: ErrorReason.ValueType  # 21
 """Means that an earlier event about the same subject has not been handled yet. Code ABORTED."""
 ERROR_REASON_EVENT_UNDECODABLE: ErrorReason.ValueType  # 22
 """Means that an event's data is no message that its subscriber knows. Code INVALID_ARGUMENT."""
+ERROR_REASON_EVENT_NOT_FOUND: ErrorReason.ValueType  # 23
+"""Means that there is no event with this id, or that it was handled and is kept no longer. Code NOT_FOUND."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
