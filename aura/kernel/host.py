@@ -24,7 +24,8 @@ from aura.kernel.events.admin_service import EventAdminServicer, Peers
 from aura.kernel.events.bus import EventBus
 from aura.kernel.events.log import EventLog
 from aura.kernel.events.outbox import Outbox
-from aura.kernel.events.relay import DEFAULT_RELAY, Relay, RelaySettings
+from aura.kernel.events.relay import Relay
+from aura.kernel.events.relay_settings import RelaySettings
 from aura.kernel.events.subscriber_service import HostedSubscriber, SubscriberServicer
 from aura.kernel.events.transport import GrpcEventTransport
 from aura.kernel.events.types import event_types_of
@@ -98,7 +99,7 @@ class Host:
         process: the name of this process in the topology.
         overrides: providers that take the place of a module's own.
         revive_database: starts the database again if that is up to this process.
-        relay_settings: how events are delivered.
+        relay_settings: how events are delivered; by default as the settings say.
     """
 
     def __init__(
@@ -112,10 +113,10 @@ class Host:
         process: str | None = None,
         overrides: Mapping[str, Sequence[Provider]] | None = None,
         revive_database: Revive = lambda: None,
-        relay_settings: RelaySettings = DEFAULT_RELAY,
+        relay_settings: RelaySettings | None = None,
     ) -> None:
         validate_specs(specs)
-        self._relay_settings = relay_settings
+        self._relay_settings = relay_settings or settings.relay_settings
         self._settings = settings
         self._specs = specs
         self._topology = topology or Topology.single(specs, host=settings.host, port=settings.port)

@@ -13,12 +13,14 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from aura.kernel.database import DatabaseLimits
+from aura.kernel.events.relay_settings import RelaySettings
 from aura.kernel.topology import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 PREFIX = "AURA_"
+SECONDS_A_DAY = 24 * 3600
 
 
 class Environment(StrEnum):
@@ -76,6 +78,17 @@ class Settings(BaseSettings):
     maximum_concurrent_calls: int = Field(
         256, ge=1, le=100_000, description="calls from outside that are served at a time; more get RESOURCE_EXHAUSTED"
     )
+    event_lease_seconds: float = Field(
+        30.0, gt=1, le=3600, description="time after which others take over what a killed process was delivering"
+    )
+    event_handler_seconds: float = Field(
+        10.0, gt=0, le=600, description="time that a subscriber may take for an event; shorter than the lease"
+    )
+    event_attempts: int = Field(10, ge=1, le=1000, description="failures after which an event becomes a dead letter")
+    event_first_pause_seconds: float = Field(
+        0.2, gt=0, le=60, description="pause after the first failure of an event; it doubles up to one minute"
+    )
+    event_retention_days: float = Field(7.0, ge=0, le=3650, description="days that events are kept once delivered")
     maximum_message_bytes: int = Field(
         4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="largest message accepted from others, in bytes"
     )
@@ -122,6 +135,23 @@ class Settings(BaseSettings):
             names = " and ".join(f"{PREFIX}{name.upper()}" for name in given)
             raise ValueError(f"the topology says where each process serves: unset {names}")
         return self
+
+    @model_validator(mode="after")
+    def _handlers_end_before_their_lease(self) -> Settings:
+        if self.event_handler_seconds >= self.event_lease_seconds:
+            raise ValueError("AURA_EVENT_HANDLER_SECONDS must be less than AURA_EVENT_LEASE_SECONDS")
+        return self
+
+    @property
+    def relay_settings(self) -> RelaySettings:
+        """How events are delivered."""
+        return RelaySettings(
+            lease=self.event_lease_seconds,
+            handler_timeout=self.event_handler_seconds,
+            attempts=self.event_attempts,
+            first_pause=self.event_first_pause_seconds,
+            retention=self.event_retention_days * SECONDS_A_DAY,
+        )
 
     @property
     def secret_key_path(self) -> Path:

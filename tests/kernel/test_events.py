@@ -18,7 +18,8 @@ from aura.kernel.database import Database
 from aura.kernel.errors import AuraError, Internal, Unavailable
 from aura.kernel.events.inbox import NO_DELIVERY
 from aura.kernel.events.outbox import Outbox, UndeclaredEvent
-from aura.kernel.events.relay import Relay, RelaySettings
+from aura.kernel.events.relay import Relay
+from aura.kernel.events.relay_settings import RelaySettings
 from aura.kernel.events.subscriptions import Subscription, sync_subscriptions
 from aura.kernel.events.types import NotAnEvent
 from aura.kernel.idempotency import IdempotentRequest, idempotency_table

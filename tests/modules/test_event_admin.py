@@ -12,7 +12,7 @@ import pytest
 from dishka import Provider, Scope
 from sqlalchemy import URL
 
-from aura.kernel.events.relay import RelaySettings
+from aura.kernel.events.relay_settings import RelaySettings
 from aura.mentalhealth.api.subscribers import UserDeactivatedSubscriber
 from aura.mentalhealth.application.use_cases.release_user import ReleaseUser
 from generated.aura.events.v1 import event_admin_service_pb2 as pb

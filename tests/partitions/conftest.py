@@ -12,10 +12,11 @@ import pytest
 import structlog
 from sqlalchemy import URL
 
+from aura.kernel.events.subscriptions import subscriptions_of
 from aura.kernel.migrations import Migrator
 from tests.partitions.partitions import name_of, some_of
 from tests.partitions.probe.code import use_code, write_code
-from tests.partitions.probe.specs import NAMES
+from tests.partitions.probe.specs import NAMES, PROBE_MODULES
 from tests.support.cluster import KEYS, Cluster
 
 PROBE_TEMPLATE = "probe_template"
@@ -52,7 +53,14 @@ def probe_template(cluster: Cluster, probe_code: Path) -> str:
     async def make() -> None:
         await cluster.execute(f"CREATE DATABASE {PROBE_TEMPLATE}")
         url = cluster.url(PROBE_TEMPLATE)
-        await Migrator(url=url, keys=KEYS, modules=NAMES, folder=probe_code / "migrations").upgrade()
+        migrator = Migrator(
+            url=url,
+            keys=KEYS,
+            modules=NAMES,
+            subscriptions=subscriptions_of(PROBE_MODULES),
+            folder=probe_code / "migrations",
+        )
+        await migrator.upgrade()
 
     asyncio.run(make())
     return PROBE_TEMPLATE

@@ -25,6 +25,7 @@ from tests.support.server_process import ServerProcess, write_secret_key
 
 Partition = tuple[tuple[str, ...], ...]
 SOME_AS_PROCESSES = 6
+QUICK_EVENTS: dict[str, Any] = {"event_attempts": 2, "event_first_pause_seconds": 0.02, "event_handler_seconds": 0.5}
 
 
 def partitions_of(modules: Sequence[str]) -> Iterator[Partition]:
@@ -100,7 +101,7 @@ async def in_one_process(
     topology = topology_of(partition)
     hosts = [
         Host(
-            settings=Settings(environment="test", data_dir=folder),
+            settings=Settings(environment="test", data_dir=folder, **QUICK_EVENTS),
             specs=specs,
             database_url=url,
             keys=KEYS,
@@ -126,6 +127,7 @@ async def as_processes(
     key = write_secret_key(folder / "secret.key")
     file = write_topology(folder / "topology.toml", topology)
     settings: dict[str, Any] = {"topology_file": file, "database_url": sync_url(url), "secret_key_file": key}
+    settings |= QUICK_EVENTS
     async with AsyncExitStack() as stack:
         servers = [
             stack.enter_context(ServerProcess(folder / name, arguments=arguments, port=None, process=name, **settings))

@@ -18,9 +18,10 @@ from tests.partitions.partitions import Partition, as_processes, in_one_process,
 from tests.partitions.probe.specs import NAMES, PROBE_MODULES
 from tests.partitions.transcript import Played, Transcript, assert_alike, digest_of
 from tests.support.cluster import Cluster
+from tests.support.events import until_handled
 
 ALL = list(partitions_of(NAMES))
-TABLES = [f"{name}.runs" for name in NAMES]
+TABLES = [f"{name}.{table}" for name in NAMES for table in ("runs", "effects", "outbox_queues", "inbox")]
 
 
 def test_there_are_as_many_partitions_as_bell_says():
@@ -77,12 +78,13 @@ async def _play(spread: Any, url: URL) -> Played:
     transcript = Transcript()
     await scenarios.play(spread, transcript)
     await _until_written(url, scenarios.labels_to_come())
+    await until_handled(url, NAMES)
     return Played(transcript.entries, await digest_of(url, TABLES, transcript))
 
 
 async def _until_written(url: URL, labels: dict[str, int]) -> None:
     connection = await asyncpg.connect(sync_url(url))
-    query = " UNION ALL ".join(f"SELECT label FROM {table}" for table in TABLES)
+    query = " UNION ALL ".join(f"SELECT label FROM {name}.runs" for name in NAMES)
     try:
         async with asyncio.timeout(20):
             while _counted(await connection.fetch(query), labels) != labels:  # noqa: ASYNC110 rows have no event

@@ -21,7 +21,7 @@ from aura.kernel.database import sync_url
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 NOW = re.compile(r"20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d[0-9.:+Z]*")
 HASH = re.compile(r"\\\\x[0-9a-f]{64}")
-DIFFERING = ("data", "trace_parent", "lease", "attempts")
+DIFFERING = ("data", "trace_parent", "lease", "attempts", "position", "dead_time", "dead_trace_id", "occur_time")
 """Columns of the outbox: messages with times in them, random ids, and how often something was tried."""
 
 DETAILS = "grpc-status-details-bin"

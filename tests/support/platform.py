@@ -14,7 +14,7 @@ from dishka import Provider, Scope
 from sqlalchemy import URL
 
 from aura.kernel.clock import Clock
-from aura.kernel.events.relay import DEFAULT_RELAY, RelaySettings
+from aura.kernel.events.relay_settings import RelaySettings
 from aura.kernel.host import Host
 from aura.kernel.settings import Settings
 from aura.modules import AURA_MODULES
@@ -92,7 +92,7 @@ async def running_platform(
     folder: Path,
     *,
     overrides: Mapping[str, Sequence[Provider]] | None = None,
-    relay_settings: RelaySettings = DEFAULT_RELAY,
+    relay_settings: RelaySettings | None = None,
     **settings: Any,
 ) -> AsyncIterator[Platform]:
     clock = FakeClock(datetime.now(UTC).replace(microsecond=0))

@@ -15,6 +15,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from sqlalchemy import text
 
 from aura.kernel.errors import AuraError
+from aura.kernel.events.relay_settings import RelaySettings
 from aura.kernel.times import to_timestamp
 from generated.aura.events.v1 import event_pb2
 
@@ -27,36 +28,6 @@ log = structlog.get_logger()
 
 NOT_REACHED = {"MODULE_UNAVAILABLE", "TOPOLOGY_MISMATCH", "SERVER_STOPPING", "OVERLOADED"}
 """Reasons that say nothing about the event: the subscriber has not seen it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RelaySettings:
-    """How a relay works; times are in seconds.
-
-    Attributes:
-        queues_at_a_time: How many queues are worked on at once.
-        events_at_a_time: How many events of a queue are taken under one lease.
-        lease: How long a queue is this relay's; if it dies, others take over after that.
-        handler_timeout: How long a subscriber may take for an event.
-        poll: How often to look for what nobody has told of: retries, leases that ran out, scheduled events.
-        attempts: After how many an event becomes a dead letter.
-        first_pause: How long to wait after a first failure; the pause doubles with each.
-        longest_pause: How long it becomes at most.
-        retention: How long events are kept after they were delivered.
-    """
-
-    queues_at_a_time: int = 4
-    events_at_a_time: int = 32
-    lease: float = 30.0
-    handler_timeout: float = 10.0
-    poll: float = 1.0
-    attempts: int = 10
-    first_pause: float = 0.2
-    longest_pause: float = 60.0
-    retention: float = 7 * 24 * 3600.0
-
-
-DEFAULT_RELAY = RelaySettings()
 
 
 @dataclass(kw_only=True)
@@ -82,7 +53,7 @@ class Relay:
         database: Database,
         outbox: Outbox,
         transport: EventTransport,
-        settings: RelaySettings = DEFAULT_RELAY,
+        settings: RelaySettings,
     ) -> None:
         self._module = module
         self._database = database
@@ -198,6 +169,7 @@ class Relay:
         attempts = queue.attempts if reached else queue.attempts - 1
         dead = attempts >= self._settings.attempts
         pause = min(self._settings.first_pause * 2 ** min(queue.attempts - 1, 20), self._settings.longest_pause)
+        pause *= random.uniform(0.5, 1)  # noqa: S311 to spread, not to hide
         (log.error if dead else log.warning)(
             "event is a dead letter" if dead else "event was not handled",
             event_id=event.event_id,
@@ -216,12 +188,13 @@ class Relay:
                 lease=queue.lease,
                 next=event.sequence,
                 attempts=attempts,
-                pause=pause * random.uniform(0.5, 1),  # noqa: S311 to spread, not to hide
+                pause=pause,
                 dead=dead,
                 code=error.code.name,
                 reason=error.reason,
                 trace_id=_trace_id(event),
             )
+        asyncio.get_running_loop().call_later(pause, self.wake)
 
     async def _acknowledge(self) -> None:
         """Stores how far queues have come, all in one statement."""

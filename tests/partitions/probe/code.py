@@ -7,7 +7,7 @@ from pathlib import Path
 
 import generated.aura
 from aura.kernel.tooling.protos import PROTOS, generate
-from tests.partitions.probe.specs import NAMES
+from tests.partitions.probe.specs import NAMES, PUBLISHER
 
 HERE = Path(__file__).parent
 SERVICE = """syntax = "proto3";
@@ -33,6 +33,23 @@ service ProbeService {{
   }}
 }}
 """
+EVENTS = """syntax = "proto3";
+
+package aura.{name}.v1;
+
+import "aura/options/v1/event.proto";
+import "aura/probe/v1/plan.proto";
+
+message ProbeHappened {{
+  option (aura.options.v1.event) = {{
+    type: "{name}.happened"
+    subject_field: "subject"
+  }};
+  string subject = 1;
+  int32 number = 2;
+  aura.probe.v1.Mood mood = 3;
+}}
+"""
 REVISION = """from alembic import op
 
 from aura.kernel.migrations import create_event_tables, drop_event_tables, create_idempotency_table
@@ -42,12 +59,15 @@ revision, down_revision = "0001", None
 
 def upgrade() -> None:
     op.execute("CREATE TABLE {name}.runs (label text, caller text, user_id text)")
+    op.execute("CREATE TABLE {name}.effects (subject text, number int, user_id text, position bigserial)")
+    op.execute("GRANT USAGE ON SEQUENCE {name}.effects_position_seq TO aura_{name}")
     create_idempotency_table("{name}")
     create_event_tables("{name}")
 
 
 def downgrade() -> None:
     op.execute("DROP TABLE {name}.runs")
+    op.execute("DROP TABLE {name}.effects")
     drop_event_tables("{name}")
 """
 ENVIRONMENT = "from aura.kernel.migrations import run_migrations\n\nrun_migrations()\n"
@@ -63,6 +83,7 @@ def write_code(folder: Path) -> None:
         migrations = folder / "migrations" / name
         _write(migrations / "env.py", ENVIRONMENT)
         _write(migrations / "versions" / "0001_runs.py", REVISION.format(name=name))
+    _write(protos / PUBLISHER / "v1" / "events.proto", EVENTS.format(name=PUBLISHER))
     generate(folder / "generated", protos.parent)
 
 

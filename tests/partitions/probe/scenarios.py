@@ -9,7 +9,7 @@ from typing import Any
 from generated.aura.probe.v1 import plan_pb2 as pb
 
 from tests.partitions.partitions import Spread
-from tests.partitions.probe.specs import NAMES
+from tests.partitions.probe.specs import NAMES, PUBLISHER
 from tests.partitions.transcript import Transcript, each
 
 UNARY, RESPONSES, REQUESTS, BOTH = (
@@ -31,6 +31,15 @@ ENDS = {
 }
 AT_ONCE = 12
 NO_METHOD = -1
+SECOND = 2
+MOODS = (
+    pb.MOOD_UNSPECIFIED,
+    pb.MOOD_RAISES,
+    pb.MOOD_RAISES_ONCE,
+    pb.MOOD_COMMITS_NOTHING,
+    pb.MOOD_COMMITS_AND_RAISES,
+    pb.MOOD_HANGS,
+)
 TRACE = f"00-{'ab' * 16}-{'cd' * 8}-01"
 
 
@@ -185,7 +194,20 @@ async def play(spread: Spread, transcript: Transcript) -> None:
 
     calls = (take(number, scenario) for number, scenario in enumerate(scenarios()))
     transcript.entries += await asyncio.gather(*calls)
+    await _publish(spread, transcript)
     await _at_once(spread, transcript)
+
+
+async def _publish(spread: Spread, transcript: Transcript) -> None:
+    """Publishes events of all moods, some about one subject, from one call and from several."""
+    for number, mood in enumerate(MOODS):
+        happenings = [
+            pb.Happening(subject=f"subject {number}", number=each, mood=mood if each == SECOND else pb.MOOD_UNSPECIFIED)
+            for each in (1, 2, 3)
+        ]
+        for part in (happenings[:SECOND], happenings[SECOND:]):
+            scenario = Scenario(f"publish: mood {mood}", PUBLISHER, pb.Plan(label=f"mood {mood}", publish=part))
+            await transcript.call(scenario.name, _made(spread, number, scenario))
 
 
 async def _at_once(spread: Spread, transcript: Transcript) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import grpc
 from dishka import Provider, Scope
@@ -14,9 +14,12 @@ from sqlalchemy import text
 
 from aura.kernel.database import connection_held
 from aura.kernel.errors import AuraError, FieldViolation, InvalidRequest, NotFound, Unavailable
+from aura.kernel.events.inbox import Delivery
 from aura.kernel.interceptors.call import current_call
 from aura.kernel.registry import ModuleServices
+from aura.kernel.security.actor import Actor
 from aura.kernel.unit_of_work import UnitOfWork
+from tests.partitions.probe.specs import PUBLISHER, SUBSCRIBERS
 
 RECEIVED_METADATA = "probe"
 
@@ -40,6 +43,8 @@ class Probe:
         report = self._report()
         if plan.label:
             await self._record(plan)
+        if plan.publish:
+            await self._publish(plan)
         if plan.set_metadata and not self._metadata_is_set:
             self._metadata_is_set = True
             await context.send_initial_metadata((("probe-initial", self._name), ("probe-bin", b"\0\xff")))
@@ -107,6 +112,13 @@ class Probe:
                 raise MissingThing("rolled back")
             await work.commit()
 
+    async def _publish(self, plan: pb.Plan) -> None:
+        events = importlib.import_module(f"generated.aura.{self._name}.v1.events_pb2")
+        async with self._unit_of_work as work:
+            for each in plan.publish:
+                work.publish(events.ProbeHappened(subject=each.subject, number=each.number, mood=each.mood))
+            await work.commit()
+
     async def _call(self, step: pb.Step, report: pb.Report) -> None:
         reports: list[pb.Report] = []
         try:
@@ -133,6 +145,39 @@ class Probe:
                 await _read(stub.Talk(_each(requests), **options), step, reports)
             case _:
                 reports.append(await stub.Run(step.plan, **options))
+
+
+class Effects:
+    """What a subscriber makes of an event: a row, and whatever the event's mood is."""
+
+    failed: ClassVar[set[tuple[str, str]]] = set()
+
+    def __init__(self, name: str, unit_of_work: UnitOfWork, actor: Actor, delivery: Delivery) -> None:
+        self._name = name
+        self._unit_of_work = unit_of_work
+        self._actor = actor
+        self._delivery = delivery
+
+    async def follow(self, event: Any) -> None:
+        assert self._delivery.event is not None
+        once = (self._name, self._delivery.event.event_id)
+        match event.mood:
+            case pb.MOOD_RAISES:
+                raise ValueError("a secret of the subscriber")
+            case pb.MOOD_RAISES_ONCE if once not in self.failed:
+                self.failed.add(once)
+                raise ValueError("a secret of the subscriber")
+            case pb.MOOD_COMMITS_NOTHING:
+                return
+            case pb.MOOD_HANGS:
+                await asyncio.sleep(60)
+        async with self._unit_of_work as work:
+            statement = text(f"INSERT INTO {self._name}.effects VALUES (:subject, :number, :user_id)")
+            row = {"subject": event.subject, "number": event.number, "user_id": self._actor.user_id}
+            await work.execute(statement, row)
+            await work.commit()
+        if event.mood == pb.MOOD_COMMITS_AND_RAISES:
+            raise ValueError("too late to matter")
 
 
 def probe_module(name: str) -> type[object]:  # noqa: C901 classes, one inside the other
@@ -170,17 +215,27 @@ def probe_module(name: str) -> type[object]:  # noqa: C901 classes, one inside t
                 yield report
                 await self._probe.finish(plan, context)
 
+    class HappenedSubscriber:
+        def __init__(self, *, unit_of_work: UnitOfWork, actor: Actor, delivery: Delivery) -> None:
+            self._effects = Effects(name, unit_of_work, actor, delivery)
+
+        async def handle(self, event: Any) -> None:
+            await self._effects.follow(event)
+
     class ProbeModule:
         def providers(self) -> Sequence[Provider]:
             provider = Provider(scope=Scope.REQUEST)
             provider.provide(ProbeServicer)
+            provider.provide(HappenedSubscriber)
             return (provider,)
 
         def register_services(self, registrar: Any) -> None:
             registrar.register(ProbeServicer)
 
         def subscribe_to_events(self, event_bus: Any) -> None:
-            pass
+            if name in SUBSCRIBERS:
+                events = importlib.import_module(f"generated.aura.{PUBLISHER}.v1.events_pb2")
+                event_bus.subscribe(events.ProbeHappened, HappenedSubscriber)
 
     return ProbeModule
 

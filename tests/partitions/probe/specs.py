@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from aura.kernel.module import ModuleSpec
 
+PUBLISHER, SUBSCRIBERS = "alpha", ("beta", "gamma", "delta")
+EVENT_TYPE = f"{PUBLISHER}.happened"
 NAMES = ("alpha", "beta", "gamma", "delta", "epsilon")
 
 
@@ -21,6 +23,8 @@ def _spec(name: str) -> ModuleSpec:
         boundaries={},
         dependencies=NAMES[NAMES.index(name) + 1 :],
         provides=("ProbeService",),
+        publishes=(EVENT_TYPE,) if name == PUBLISHER else (),
+        subscribes=(EVENT_TYPE,) if name in SUBSCRIBERS else (),
         entry=f"{package}.module:{name.title()}Module",
     )
 
