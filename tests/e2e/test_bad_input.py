@@ -291,6 +291,8 @@ async def test_counts_rows_so_that_a_write_would_be_seen(channel: grpc.aio.Chann
         "mentalhealth.therapy_sessions",
         "mentalhealth.session_transitions",
         "mentalhealth.session_participants",
+        "users.outbox_events",
+        "mentalhealth.outbox_events",
     }
 
 
@@ -458,7 +460,7 @@ async def test_standard_streams_too_call_garbage_malformed(channel: grpc.aio.Cha
         "/aura.users.v1.Nope/CreateUser",
         "/aura.users.v2.UserService/GetUser",
         "/aura.analytics.v1.ReportService/GetReport",
-        "/aura.events.v1.SubscriberService/Deliver",
+        "/aura.events.v1.SubscriberService/Receive",
         "//",
         "/x",
         f"/{LONG[:4000]}/{LONG[:2000]}",
@@ -469,6 +471,13 @@ async def test_does_not_know_other_methods(channel: grpc.aio.Channel, method: st
     failed = await failure(channel, method, b"")
 
     assert failed.code is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize("request_bytes", [b"", b"\n\x0cmentalhealth"])
+async def test_events_are_not_delivered_from_outside(channel: grpc.aio.Channel, request_bytes: bytes):
+    failed = await failure(channel, "/aura.events.v1.SubscriberService/Deliver", request_bytes)
+
+    assert failed.code is grpc.StatusCode.PERMISSION_DENIED
 
 
 @pytest.mark.parametrize("request_id", ["a" * 129, "with space", "<script>", "../../etc/passwd", "mine"])

@@ -31,6 +31,15 @@ class UndeclaredDependency(PermissionDenied):
         )
 
 
+class NotFromOutside(PermissionDenied):
+    """A method that only the platform itself may call was called from outside."""
+
+    reason = "CALLER_NOT_ADMITTED"
+
+    def __init__(self) -> None:
+        super().__init__("this method cannot be called from outside the platform")
+
+
 class DeclaredDependencies(Interceptor):
     """Refuses what a module calls without saying so in its specification, be it hosted here or elsewhere."""
 
@@ -38,12 +47,16 @@ class DeclaredDependencies(Interceptor):
         self._specs = specs
 
     async def on_call(self, call: Call) -> None:
-        """Checks a call that a module makes.
+        """Checks a call that a module makes, or should have made.
 
         Raises:
             UndeclaredDependency: The module does not declare that it makes it.
+            NotFromOutside: The call is from outside, and brings an event.
         """
-        if call.actor.via_module is not None and call.method.path != DELIVER:
+        if call.method.path == DELIVER:
+            if call.actor.via_module is None:
+                raise NotFromOutside
+        elif call.actor.via_module is not None:
             require_declared(self._specs, module=call.actor.via_module, dependency=module_of(call.method.path))
 
 

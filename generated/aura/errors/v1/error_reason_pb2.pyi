@@ -82,6 +82,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Means that an event's data is no message that its subscriber knows. Code INVALID_ARGUMENT."""
     ERROR_REASON_EVENT_NOT_FOUND: _ErrorReason.ValueType  # 23
     """Means that there is no event with this id, or that it was handled and is kept no longer. Code NOT_FOUND."""
+    ERROR_REASON_CALLER_NOT_ADMITTED: _ErrorReason.ValueType  # 24
+    """Means that the caller is not among those whom the method's contract admits. Code PERMISSION_DENIED."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Lists the values of `google.rpc.ErrorInfo.reason` that the platform itself gives, without their prefix and with
@@ -148,4 +150,6 @@ ERROR_REASON_EVENT_UNDECODABLE: ErrorReason.ValueType  # 22
 """Means that an event's data is no message that its subscriber knows. Code INVALID_ARGUMENT."""
 ERROR_REASON_EVENT_NOT_FOUND: ErrorReason.ValueType  # 23
 """Means that there is no event with this id, or that it was handled and is kept no longer. Code NOT_FOUND."""
+ERROR_REASON_CALLER_NOT_ADMITTED: ErrorReason.ValueType  # 24
+"""Means that the caller is not among those whom the method's contract admits. Code PERMISSION_DENIED."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

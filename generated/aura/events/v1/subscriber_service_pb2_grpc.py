@@ -50,7 +50,7 @@ class SubscriberServiceServicer:
         """Delivers an event to a module, which handles it once, however often it is delivered: what the handler changes and the
         note that it has handled the event are one transaction.
 
-        Errors: PERMISSION_DENIED with UNDECLARED_SUBSCRIPTION; ABORTED with EVENT_OUT_OF_ORDER where an earlier event about
+        Errors: PERMISSION_DENIED with CALLER_NOT_ADMITTED or UNDECLARED_SUBSCRIPTION; ABORTED with EVENT_OUT_OF_ORDER where an earlier event about
         the subject has not been handled; whatever the handler fails with.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

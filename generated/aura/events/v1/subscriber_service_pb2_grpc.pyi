@@ -37,7 +37,7 @@ class SubscriberServiceStub:
     """Delivers an event to a module, which handles it once, however often it is delivered: what the handler changes and the
     note that it has handled the event are one transaction.
 
-    Errors: PERMISSION_DENIED with UNDECLARED_SUBSCRIPTION; ABORTED with EVENT_OUT_OF_ORDER where an earlier event about
+    Errors: PERMISSION_DENIED with CALLER_NOT_ADMITTED or UNDECLARED_SUBSCRIPTION; ABORTED with EVENT_OUT_OF_ORDER where an earlier event about
     the subject has not been handled; whatever the handler fails with.
     """
 
@@ -50,7 +50,7 @@ class SubscriberServiceAsyncStub(SubscriberServiceStub):
     """Delivers an event to a module, which handles it once, however often it is delivered: what the handler changes and the
     note that it has handled the event are one transaction.
 
-    Errors: PERMISSION_DENIED with UNDECLARED_SUBSCRIPTION; ABORTED with EVENT_OUT_OF_ORDER where an earlier event about
+    Errors: PERMISSION_DENIED with CALLER_NOT_ADMITTED or UNDECLARED_SUBSCRIPTION; ABORTED with EVENT_OUT_OF_ORDER where an earlier event about
     the subject has not been handled; whatever the handler fails with.
     """
 
@@ -66,7 +66,7 @@ class SubscriberServiceServicer(metaclass=_abc_1.ABCMeta):
         """Delivers an event to a module, which handles it once, however often it is delivered: what the handler changes and the
         note that it has handled the event are one transaction.
 
-        Errors: PERMISSION_DENIED with UNDECLARED_SUBSCRIPTION; ABORTED with EVENT_OUT_OF_ORDER where an earlier event about
+        Errors: PERMISSION_DENIED with CALLER_NOT_ADMITTED or UNDECLARED_SUBSCRIPTION; ABORTED with EVENT_OUT_OF_ORDER where an earlier event about
         the subject has not been handled; whatever the handler fails with.
         """
 
