@@ -30,7 +30,7 @@ $(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
-.PHONY: run test check lint conformance fuzz test-partitions prove bench bench-inprocess bench-profile protos protos-release migrate lock clean
+.PHONY: run test check lint conformance fuzz test-partitions chaos-events prove bench bench-inprocess bench-profile protos protos-release migrate lock clean
 
 run: $(VENV)/.run ## Serve Aura on the embedded database (Ctrl-C stops it)
 	@exec $(BIN)/python server.py
@@ -56,6 +56,9 @@ fuzz: $(VENV)/.dev ## Compare 20,000 random calls over TCP and in-process; the l
 
 test-partitions: $(VENV)/.dev ## Compare all ways to spread the modules over processes; the last line is JSON
 	@$(BIN)/python -m pytest -q --prove --figures=partitions tests/partitions
+
+chaos-events: $(VENV)/.dev ## Deliver 20,000 events while processes are killed at random; the last line is JSON
+	@$(BIN)/python -m pytest -q --prove --figures=recorded tests/partitions/test_events_under_kill_9.py
 
 prove: $(VENV)/.dev ## Run the tests that take long, at full size; the last line is JSON
 	@AURA_FUZZ_EXAMPLES=12000 $(BIN)/python -m pytest -q --prove --figures=all --timeout=1800

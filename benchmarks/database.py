@@ -13,6 +13,7 @@ from sqlalchemy import URL
 
 from aura.kernel.database import async_url, role_of, role_password
 from aura.kernel.embedded_postgres import EmbeddedPostgres
+from aura.kernel.events.subscriptions import subscriptions_of
 from aura.kernel.migrations import Migrator
 from aura.kernel.security.keys import KeyRing, read_secret_key
 from aura.modules import AURA_MODULES
@@ -60,5 +61,6 @@ async def running_database(folder: Path) -> AsyncIterator[Database]:
         await connection.execute(f"CREATE DATABASE {NAME}")
         await connection.close()
         database = Database(postgres, keys, secret_key_file)
-        await Migrator(url=async_url(database.url), keys=keys, modules=list(AURA_MODULES)).upgrade()
+        url, subscriptions = async_url(database.url), subscriptions_of(AURA_MODULES)
+        await Migrator(url=url, keys=keys, modules=list(AURA_MODULES), subscriptions=subscriptions).upgrade()
         yield database

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -27,7 +27,7 @@ from aura.kernel.events.outbox import Outbox
 from aura.kernel.events.relay import Relay
 from aura.kernel.events.relay_settings import RelaySettings
 from aura.kernel.events.subscriber_service import HostedSubscriber, SubscriberServicer
-from aura.kernel.events.transport import GrpcEventTransport
+from aura.kernel.events.transport import EventTransport, GrpcEventTransport
 from aura.kernel.events.types import event_types_of
 from aura.kernel.forwarding import Forwarding
 from aura.kernel.health import NOT_SERVING, SERVING, PlatformHealth
@@ -100,6 +100,7 @@ class Host:
         overrides: providers that take the place of a module's own.
         revive_database: starts the database again if that is up to this process.
         relay_settings: how events are delivered; by default as the settings say.
+        event_transport: what makes a module's way to its subscribers.
     """
 
     def __init__(
@@ -114,7 +115,9 @@ class Host:
         overrides: Mapping[str, Sequence[Provider]] | None = None,
         revive_database: Revive = lambda: None,
         relay_settings: RelaySettings | None = None,
+        event_transport: Callable[..., EventTransport] = GrpcEventTransport,
     ) -> None:
+        self._event_transport = event_transport
         validate_specs(specs)
         self._relay_settings = relay_settings or settings.relay_settings
         self._settings = settings
@@ -269,7 +272,7 @@ class Host:
         database = Database(url=database_url, module=name, keys=keys, limits=self._settings.database_limits)
         module, bus = load_module(spec), EventBus()
         outbox = Outbox(module=name, publishes=spec.publishes)
-        transport = GrpcEventTransport(module=name, registry=self.registry)
+        transport = self._event_transport(module=name, registry=self.registry)
         relay = Relay(module=name, database=database, outbox=outbox, transport=transport, settings=self._relay_settings)
         outbox.wake = relay.wake
         kernel = KernelProvider(

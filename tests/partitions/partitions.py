@@ -96,6 +96,7 @@ async def in_one_process(
     url: URL,
     folder: Path,
     overrides: Mapping[str, Sequence[Provider]] | None = None,
+    **options: Any,
 ) -> AsyncIterator[Spread]:
     """Hosts each block behind a TCP server of its own, all in this process."""
     topology = topology_of(partition)
@@ -108,6 +109,7 @@ async def in_one_process(
             topology=topology,
             process=name,
             overrides=overrides,
+            **options,
         )
         for name in topology.processes
     ]

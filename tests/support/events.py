@@ -13,7 +13,7 @@ from aura.kernel.database import sync_url
 SECONDS = 20.0
 
 
-async def until_handled(url: Any, modules: Iterable[str]) -> None:
+async def until_handled(url: Any, modules: Iterable[str], *, seconds: float = SECONDS) -> None:
     """Waits until all that has been published so far, and all that this led to, has been handled.
 
     A handler's own events are stored before its event counts as handled, so nothing is missed in between. Dead letters
@@ -24,7 +24,7 @@ async def until_handled(url: Any, modules: Iterable[str]) -> None:
     )
     connection = await asyncpg.connect(sync_url(url))
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             while await connection.fetchval(f"SELECT EXISTS ({waiting})"):  # noqa: ASYNC110 rows have no event
                 await asyncio.sleep(0.01)
     finally:

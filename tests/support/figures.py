@@ -28,6 +28,11 @@ def of_fuzz(outcomes: Outcomes, recorded: Figures) -> Figures:
     return {"cases": recorded.get("fuzzed_calls", 0), "differences": len(outcomes["failed"]) + len(outcomes["error"])}
 
 
+def of_recorded(outcomes: Outcomes, recorded: Figures) -> Figures:
+    """What the tests recorded, and how many failed."""
+    return {**recorded, "failed": len(outcomes["failed"]) + len(outcomes["error"])}
+
+
 def of_partitions(outcomes: Outcomes, _: Figures) -> Figures:
     """Of how many partitions every test passed: of the platform's own modules, and of the kernel's five."""
     tried: dict[bool, set[str]] = {True: set(), False: set()}
@@ -53,4 +58,5 @@ KINDS: Mapping[str, Callable[[Outcomes, Figures], Figures]] = {
     "conformance": of_conformance,
     "fuzz": of_fuzz,
     "partitions": of_partitions,
+    "recorded": of_recorded,
 }

@@ -42,13 +42,13 @@ class Pipe:
             _wake(self._readers)
         if self._unread > WINDOW_BYTES:
             await _wait(self._writers)
-        else:
-            await self._give_way()
+        elif self._gives_way():
+            await asyncio.sleep(0)
 
     async def get(self) -> bytes | None:
         """Return the next message, or None at the end."""
-        if self._messages:
-            await self._give_way()
+        if self._messages and self._gives_way():
+            await asyncio.sleep(0)
         while not self._messages:
             if self._closed:
                 return None
@@ -71,11 +71,9 @@ class Pipe:
         self.close()
         _wake_all(self._writers)
 
-    async def _give_way(self) -> None:
-        self._burst += 1
-        if self._burst == _BURST:
-            self._burst = 0
-            await asyncio.sleep(0)
+    def _gives_way(self) -> bool:
+        self._burst = (self._burst + 1) % _BURST
+        return self._burst == 0
 
 
 async def _wait(line: deque[asyncio.Future[None]]) -> None:
