@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from google.protobuf import descriptor_pool
 
 from aura.kernel.embedded_postgres import DataDirectoryInUse
+from aura.kernel.events.bus import EventBus
 from aura.kernel.events.subscriptions import subscriptions_of
+from aura.kernel.events.types import event_types_of
 from aura.kernel.migrations import Migrator
-from aura.kernel.module import ModuleSpec, load_module, validate_services, validate_specs
+from aura.kernel.module import ModuleSpec, load_module, validate_events, validate_services, validate_specs
 from aura.kernel.registry import generated_servicer, owner_of_generated
 from aura.kernel.security.keys import read_secret_key
 from aura.kernel.servicers import missing_methods
@@ -72,6 +74,9 @@ def _check_module(name: str, spec: ModuleSpec) -> None:
     registrar = _Registrar()
     load_module(spec).register_services(registrar)
     validate_services(name, spec, (service.rpartition(".")[2] for service in registrar.services), registrar.missing)
+    bus = EventBus()
+    load_module(spec).subscribe_to_events(bus)
+    validate_events(name, spec, declared=event_types_of(name), subscribed=bus.types)
     open_methods = [method for service in registrar.services for method in _methods_without_rule(service)]
     if open_methods:
         raise _ContractError(

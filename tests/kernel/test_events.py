@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -17,6 +17,7 @@ from sqlalchemy import URL, text
 from aura.kernel.database import Database
 from aura.kernel.errors import AuraError, Internal, Unavailable
 from aura.kernel.events.inbox import NO_DELIVERY
+from aura.kernel.events.log import EventLog
 from aura.kernel.events.outbox import Outbox, UndeclaredEvent
 from aura.kernel.events.relay import Relay
 from aura.kernel.events.relay_settings import RelaySettings
@@ -25,6 +26,7 @@ from aura.kernel.events.types import NotAnEvent
 from aura.kernel.idempotency import IdempotentRequest, idempotency_table
 from aura.kernel.unit_of_work import UnitOfWork
 from aura.modules import AURA_MODULES
+from generated.aura.events.v1 import event_admin_service_pb2 as pb
 from generated.aura.events.v1.event_pb2 import Event
 from generated.aura.mentalhealth.v1.events_pb2 import TherapySessionEnded
 from generated.aura.users.v1.events_pb2 import UserDeactivated, UserReactivated, UserRegistered
@@ -415,3 +417,34 @@ async def test_finished_events_are_pruned_by_age_and_waiting_ones_are_not(world:
         await asyncio.sleep(0.5)
 
     assert [row.subject for row in await world.rows("SELECT subject FROM users.outbox_events")] == ["waits"]
+
+
+# A poisoned event among many
+
+
+async def test_a_poisoned_event_delays_no_other_subject_and_a_replay_restores_order(
+    world: World, database_url: URL, request: pytest.FixtureRequest
+):
+    events = 10_000 if request.config.getoption("--prove") else 500
+    poisoned, cured = f"s{events // 20}", False
+    world.transport.failure = lambda _, event: (
+        Internal("x") if not cured and event.subject == poisoned and event.sequence == 1 else None
+    )
+    batch = 100
+    for begin in range(0, events, batch):
+        await world.publish(*(registered(f"s{number // 2}") for number in range(begin, begin + batch)))
+
+    async with world.relaying(world.relay(settings=replace(FAST, queues_at_a_time=8))):
+        await eventually(lambda: world.transport.count == 2 * (events - 2), seconds=300)
+        log = EventLog(module="users", database=world.database)
+        async with asyncio.timeout(20):
+            while len(dead := await log.dead_letters(pb.DeadLetterFilter())) < len(SUBSCRIBERS):
+                await asyncio.sleep(0.05)
+        cured = True
+        replayed = await log.replay(pb.DeadLetterFilter(subject=poisoned))
+        await eventually(lambda: world.transport.count == 2 * events)
+
+    assert {(each.subject, each.held_back) for each in dead} == {(poisoned, 1)}
+    assert replayed == len(SUBSCRIBERS)
+    assert set(map(tuple, world.transport.taken.values())) == {(1, 2)}
+    assert len(world.transport.taken) == events

@@ -20,8 +20,10 @@ from generated.aura.mentalhealth.v1.therapy_session_service_pb2 import (
     GetTherapySessionRequest,
     ScheduleTherapySessionRequest,
 )
-from generated.aura.users.v1.events_pb2 import UserDeactivated
+from generated.aura.options.v1.access_pb2 import ROLE_PATIENT
+from generated.aura.users.v1.events_pb2 import UserDeactivated, UserReactivated, UserRegistered
 from generated.aura.users.v1.user_service_pb2 import DeactivateUserRequest, ReactivateUserRequest
+from tests.support.events import published
 from tests.support.failures import failure_of
 from tests.support.platform import Platform
 
@@ -46,12 +48,16 @@ async def types_of(database: Database) -> list[str]:
     return [row.event_type for row in rows]
 
 
-async def test_users_tell_what_becomes_of_them(platform: Platform, users_database: Database):
+async def test_users_tell_what_becomes_of_them(platform: Platform, database_url: URL):
     user = await platform.create_patient()
     await deactivate(platform, user.user_id)
     await platform.users.ReactivateUser(ReactivateUserRequest(user_id=user.user_id, reason="back"))
 
-    assert await types_of(users_database) == ["user.registered", "user.deactivated", "user.reactivated"]
+    assert await published(database_url, "users") == [
+        UserRegistered(user_id=user.user_id, roles=[ROLE_PATIENT]),
+        UserDeactivated(user_id=user.user_id),
+        UserReactivated(user_id=user.user_id),
+    ]
 
 
 async def test_sessions_tell_what_becomes_of_them(platform: Platform, mentalhealth_database: Database):

@@ -10,15 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import URL
 
-from aura.kernel.events.transport import GrpcEventTransport
 from aura.modules import AURA_MODULES
-from generated.aura.events.v1.event_pb2 import Event
 from tests.partitions.acceptance import play
 from tests.partitions.conftest import cloned
 from tests.partitions.partitions import Partition, as_processes, in_one_process, name_of, partitions_of
 from tests.partitions.transcript import Played, Transcript, assert_alike, digest_of, tables_of
 from tests.support.cluster import TEMPLATE, Cluster
-from tests.support.events import until_handled
+from tests.support.events import Deliveries, until_handled
 
 ALL = list(partitions_of(tuple(AURA_MODULES)))
 
@@ -54,28 +52,28 @@ async def test_a_partition_of_real_processes_behaves_like_a_single_process(
     assert_alike(played, in_single_process)
 
 
-class DeliveringTwice(GrpcEventTransport):
-    """Delivers each event twice at once, and a third time later."""
-
-    deliveries = 0
-
-    async def deliver(self, subscriber: str, event: Event, **options: Any) -> None:
-        twice = (super(DeliveringTwice, self).deliver(subscriber, event, **options) for _ in range(2))
-        await asyncio.gather(*twice)
-        await super().deliver(subscriber, event, **options)
-        DeliveringTwice.deliveries += 1
-
-
 @pytest.mark.parametrize("partition", ALL, ids=name_of)
 async def test_delivering_every_event_again_and_again_changes_nothing(
     partition: Partition, in_single_process: Played, cluster: Cluster, tmp_path: Path
 ):
-    before = DeliveringTwice.deliveries
+    deliveries = Deliveries(times=2)
 
-    played = await _play_in_one_process(partition, cluster, tmp_path, event_transport=DeliveringTwice)
+    played = await _play_in_one_process(partition, cluster, tmp_path, event_transport=deliveries)
 
     assert_alike(played, in_single_process)
-    assert DeliveringTwice.deliveries > before
+    assert deliveries.count > 0
+
+
+@pytest.mark.parametrize("partition", ALL, ids=name_of)
+async def test_a_relay_that_dies_between_the_effect_and_knowing_of_it_changes_nothing(
+    partition: Partition, in_single_process: Played, cluster: Cluster, tmp_path: Path
+):
+    deliveries = Deliveries(crash_after=1)
+
+    played = await _play_in_one_process(partition, cluster, tmp_path, event_transport=deliveries)
+
+    assert_alike(played, in_single_process)
+    assert deliveries.count > 1
 
 
 async def _play_in_one_process(partition: Partition, cluster: Cluster, folder: Path, **options: Any) -> Played:
