@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -339,6 +340,20 @@ async def test_many_relays_share_the_work(world: World):
     assert sum(transport.count > 0 for transport in transports) > 1
 
 
+async def test_a_relay_can_be_stopped_at_any_moment(world: World):
+    for number in range(60):
+        relay = world.relay()
+        relay.start()
+        await asyncio.sleep(random.uniform(0, 0.02))
+        relay.wake()
+        if number % 2:
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await relay.stop()
+        assert relay._task is not None
+        assert relay._task.done()
+
+
 # Later
 
 
@@ -438,7 +453,7 @@ async def test_a_poisoned_event_delays_no_other_subject_and_a_replay_restores_or
         await eventually(lambda: world.transport.count == 2 * (events - 2), seconds=300)
         log = EventLog(module="users", database=world.database)
         async with asyncio.timeout(20):
-            while len(dead := await log.dead_letters(pb.DeadLetterFilter())) < len(SUBSCRIBERS):
+            while len(dead := await log.dead_letters(pb.DeadLetterFilter())) < len(SUBSCRIBERS):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         cured = True
         replayed = await log.replay(pb.DeadLetterFilter(subject=poisoned))

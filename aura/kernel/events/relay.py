@@ -106,8 +106,10 @@ class Relay:
                 self._active.add(task)
                 task.add_done_callback(self._finished)
             if not claimed or len(self._active) >= self._settings.queues_at_a_time:
+                # Not wait_for: on CPython 3.11 it loses a cancellation that comes together with the event.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), self._settings.poll)
+                    async with asyncio.timeout(self._settings.poll):
+                        await self._woken.wait()
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._active.discard(task)
