@@ -305,6 +305,19 @@ async def test_a_relay_that_dies_is_replaced_when_its_lease_runs_out(world: Worl
     assert took <= FAST.lease + 1
 
 
+async def test_a_relay_that_stops_leaves_its_work_to_others_at_once(world: World):
+    await world.publish(registered("a"))
+    async with world.relaying(world.relay(FakeTransport(seconds=30), replace(FAST, lease=60.0))):
+        await asyncio.sleep(0.3)
+    begin = asyncio.get_running_loop().time()
+
+    async with world.relaying():
+        await eventually(lambda: world.transport.count == 2)
+
+    assert asyncio.get_running_loop().time() - begin < 2
+    assert [row.attempts for row in await world.rows("SELECT attempts FROM users.outbox_queues")] == [0, 0]
+
+
 async def test_a_relay_whose_lease_ran_out_changes_nothing(world: World):
     slow, fast = FakeTransport(seconds=1.5), FakeTransport()
     short = RelaySettings(lease=0.5, handler_timeout=0.4, poll=0.05, attempts=5)
@@ -426,7 +439,7 @@ async def test_finished_events_are_pruned_by_age_and_waiting_ones_are_not(world:
         await eventually(lambda: world.transport.count == 2)
     world.transport.failure = lambda *_: Unavailable("x", reason="MODULE_UNAVAILABLE")
     await world.publish(registered("waits"))
-    settings = RelaySettings(poll=0.05, retention=0.0)
+    settings = RelaySettings(poll=0.05, retention=-1.0)
 
     async with world.relaying(world.relay(settings=settings)):
         await asyncio.sleep(0.5)

@@ -10,6 +10,7 @@ from uuid import UUID
 from google.protobuf.any_pb2 import Any as AnyMessage
 from sqlalchemy import text
 
+from aura.kernel.ids import first_id_at
 from aura.kernel.times import to_timestamp
 from generated.aura.events.v1 import event_admin_service_pb2 as pb
 from generated.aura.events.v1 import event_pb2
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 LATE_COMMIT_SECONDS = 10.0
 """How much later than its id was made an event may become visible, and still be seen by who follows."""
-
-_UUID_TIME_SHIFT = 80  # a UUIDv7 begins with 48 bits of milliseconds (RFC 9562)
 
 
 class EventLog:
@@ -90,8 +89,7 @@ class EventLog:
         """Returns the events of the last so many seconds, and of the moment before."""
         if request.source not in {"", self.module}:
             return []
-        milliseconds = int((time.time() - seconds - LATE_COMMIT_SECONDS) * 1000)
-        first = UUID(int=milliseconds << _UUID_TIME_SHIFT)
+        first = first_id_at(time.time() - seconds - LATE_COMMIT_SECONDS)
         rows = await self._execute("since", first=first, type=request.type, subject=request.subject)
         return [self._event(row) for row in rows]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from sqlalchemy import text
 
 from aura.kernel.errors import AuraError
 from aura.kernel.events.relay_settings import RelaySettings
+from aura.kernel.ids import first_id_at
 from aura.kernel.times import to_timestamp
 from generated.aura.events.v1 import event_pb2
 
@@ -62,7 +64,7 @@ class Relay:
         self._outbox = outbox
         self._woken = asyncio.Event()
         self._done: list[_Queue] = []
-        self._active: set[asyncio.Task[None]] = set()
+        self._active: dict[asyncio.Task[None], _Queue] = {}
         self._task: asyncio.Task[None] | None = None
         self._statements = {name: text(sql.format(schema=module)) for name, sql in _STATEMENTS.items()}
 
@@ -75,14 +77,20 @@ class Relay:
         self._woken.set()
 
     async def stop(self) -> None:
-        """Ends; what is under way is given up, and taken up again by others when its lease runs out."""
-        tasks = [task for task in (self._task, *self._active) if task is not None]
+        """Ends; what is under way is given up, for others to take up."""
+        given_up = dict(self._active)
+        tasks = [task for task in (self._task, *given_up) if task is not None]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        with suppress(Exception):
+        with suppress(Exception):  # the leases run out instead
             await self._acknowledge()
+            for task, queue in given_up.items():
+                if task.cancelled():
+                    await self._execute(
+                        "give_up", subscriber=queue.subscriber, subject=queue.subject, lease=queue.lease
+                    )
 
     async def _run(self) -> None:
         pruned = 0.0
@@ -96,14 +104,14 @@ class Relay:
                 loop = asyncio.get_running_loop()
                 if loop.time() - pruned > PRUNE_SECONDS:
                     pruned = loop.time()
-                    await self._execute("prune", retention=self._settings.retention)
+                    await self._execute("prune", before=first_id_at(time.time() - self._settings.retention))
             except Exception as error:  # noqa: BLE001 the database is away, or slow: the next round brings another try
                 log.warning("events cannot be delivered now", module=self._module, cause=type(error).__name__)
                 await asyncio.sleep(self._settings.poll)
                 continue
             for queue in claimed:
                 task = asyncio.create_task(self._work(queue))
-                self._active.add(task)
+                self._active[task] = queue
                 task.add_done_callback(self._finished)
             if not claimed or len(self._active) >= self._settings.queues_at_a_time:
                 # Not wait_for: on CPython 3.11 it loses a cancellation that comes together with the event.
@@ -112,7 +120,9 @@ class Relay:
                         await self._woken.wait()
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._active.discard(task)
+        del self._active[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("events of a queue were not delivered", module=self._module, exc_info=error)
         self.wake()
 
     async def _claim(self, limit: int) -> list[_Queue]:
@@ -282,12 +292,15 @@ WITH failed AS (
 DELETE FROM {schema}.outbox_deliveries d USING failed f
 WHERE d.subscriber = f.subscriber AND d.subject = f.subject AND d.sequence < :next
 """,
+    "give_up": """
+UPDATE {schema}.outbox_queues SET due_time = clock_timestamp(), attempts = greatest(attempts - 1, 0)
+WHERE subscriber = :subscriber AND subject = :subject AND lease = :lease
+""",
     "due": "SELECT 1 FROM {schema}.scheduled_events WHERE due_time <= clock_timestamp() LIMIT 1",
     "prune": """
 DELETE FROM {schema}.outbox_events e WHERE event_id IN (
   SELECT event_id FROM {schema}.outbox_events e
-  WHERE occur_time < clock_timestamp() - make_interval(secs => :retention)
-  AND NOT EXISTS (SELECT FROM {schema}.outbox_deliveries d WHERE d.event_id = e.event_id)
+  WHERE event_id < :before AND NOT EXISTS (SELECT FROM {schema}.outbox_deliveries d WHERE d.event_id = e.event_id)
   ORDER BY event_id LIMIT 10000
 )
 """,
