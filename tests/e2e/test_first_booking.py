@@ -27,6 +27,14 @@ MODULES = "aura.modules.v1.ModuleService"
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]
 METHODS = {
+    "aura.events.v1.EventAdminService": [
+        "DiscardDeadLetters",
+        "GetEvent",
+        "GetEventLag",
+        "ListDeadLetters",
+        "ReplayDeadLetters",
+        "TailEvents",
+    ],
     USERS: [
         "BatchGetUsers",
         "CreateUser",
