@@ -287,3 +287,16 @@ def test_knows_the_owner_of_a_generated_class():
 def test_a_servicer_must_implement_a_contract():
     with pytest.raises(TypeError, match="World implements no generated Servicer; derive it from one"):
         generated_servicer(World)
+
+
+async def test_a_modules_stub_takes_what_a_stock_stub_takes():
+    async with world() as made:
+        stub = made.registry.for_module("mentalhealth").stub(user_service_pb2_grpc.UserServiceStub)
+        request = user_service_pb2.GetUserRequest(user_id="x")
+
+        user = await stub.GetUser(
+            request, timeout=5, metadata=(("k", "v"),), wait_for_ready=True, compression=grpc.Compression.NoCompression
+        )
+
+    assert user.user_id == "x"
+    assert made.users.seen[0].metadata["k"] == "v"

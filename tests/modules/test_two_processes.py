@@ -175,6 +175,24 @@ async def test_a_process_that_comes_back_is_reached_without_a_restart(
     assert took <= 2
 
 
+async def test_a_proxy_of_the_machine_is_not_for_calls_between_processes(
+    topology: Topology, database_url: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with (
+        running(topology, "p0", database_url, tmp_path),
+        running(topology, "p1", database_url, tmp_path) as care,
+        grpc.aio.insecure_channel(care.address, options=[("grpc.enable_http_proxy", 0)]) as channel,
+    ):
+        therapist, patient = await people(channel)
+        session = await TherapySessionServiceStub(channel).ScheduleTherapySession(
+            booking(therapist, patient), timeout=5
+        )
+
+    assert session.patient_id == patient
+
+
 # Who may call
 
 
