@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +22,7 @@ from aura.kernel.events import admin_service as event_admin_service
 from aura.kernel.events.admin_service import EventAdminServicer, Peers
 from aura.kernel.events.bus import EventBus
 from aura.kernel.events.log import EventLog
+from aura.kernel.events.metrics import EventMetrics
 from aura.kernel.events.outbox import Outbox
 from aura.kernel.events.relay import Relay
 from aura.kernel.events.relay_settings import RelaySettings
@@ -32,6 +32,7 @@ from aura.kernel.events.types import event_types_of
 from aura.kernel.forwarding import Forwarding
 from aura.kernel.health import NOT_SERVING, SERVING, PlatformHealth
 from aura.kernel.housekeeping import Housekeeping
+from aura.kernel.http_server import HttpServer
 from aura.kernel.inprocess import InProcessServer
 from aura.kernel.interceptors.access_log import AccessLog
 from aura.kernel.interceptors.chain import Interceptor, InterceptorChain
@@ -42,6 +43,7 @@ from aura.kernel.interceptors.load_shedding import LoadShedding
 from aura.kernel.interceptors.request_id import RequestIds
 from aura.kernel.interceptors.trace_context import Tracing
 from aura.kernel.interceptors.validation import Validation
+from aura.kernel.listening import AddressInUse, listen, require_free
 from aura.kernel.module import ModuleSpec, load_module, validate_events, validate_services, validate_specs
 from aura.kernel.reflection import SERVICES as REFLECTION_SERVICES
 from aura.kernel.reflection import add_reflection
@@ -53,18 +55,8 @@ from aura.kernel.servicers import ScopedServicer, missing_methods
 from aura.kernel.settings import Settings
 from aura.kernel.topology import Process, Topology
 
-HIGHEST_PORT = 65535
 NOTICE_SECONDS = 0.05  # from telling that nothing is served any more to closing the port
 SHORTEST_PING_INTERVAL_MILLISECONDS = 5_000  # processes ping one another every 20 s
-
-
-class AddressInUse(Exception):
-    """Something else listens at the address that the server is to have."""
-
-    def __init__(self, *, host: str, port: int, by_topology: bool = False) -> None:
-        other = f"AURA_PORT={port + 1 if port < HIGHEST_PORT else port - 1}"
-        choose = "give this process another address in the topology" if by_topology else f"choose another port: {other}"
-        super().__init__(f"{host}:{port} is taken by another program; stop it, or {choose}")
 
 
 @dataclass
@@ -122,8 +114,12 @@ class Host:
         self._relay_settings = relay_settings or settings.relay_settings
         self._settings = settings
         self._specs = specs
-        self._topology = topology or Topology.single(specs, host=settings.host, port=settings.port)
+        self._topology = topology or Topology.single(
+            specs, host=settings.host, port=settings.port, http_port=settings.http_port
+        )
         self._process = self._topology.process(process)
+        self._metrics = EventMetrics()
+        self._http: HttpServer | None = None
         self._admission = LoadShedding(limit=settings.maximum_concurrent_calls)
         identities = self._identities = InternalIdentities(keys)
         elsewhere = {
@@ -168,7 +164,7 @@ class Host:
             name: self._host(name, specs[name], database_url, keys, (overrides or {}).get(name, ()))
             for name in self._process.modules
         }
-        self.address = ""
+        self.address = self.http_address = ""
         self._monitor = self._watch_database(database_url, keys, revive_database)
         self._housekeeping = Housekeeping({name: hosted.database for name, hosted in self._modules.items()})
 
@@ -220,6 +216,8 @@ class Host:
         self._housekeeping.start()
         for module in self._modules.values():
             module.relay.start()
+        if self._http:
+            self._http.start()
 
     async def stop(self, grace: float) -> None:
         """Reports itself as not serving, lets running calls end for `grace` seconds, cancels the rest, and closes."""
@@ -227,6 +225,8 @@ class Host:
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(NOTICE_SECONDS)
         drained = asyncio.create_task(self._network.stop(grace))
+        if self._http:
+            await self._http.stop()
         await self._health.end_watches()
         await asyncio.gather(*(module.relay.stop() for module in self._modules.values()))
         await self._housekeeping.stop()
@@ -271,9 +271,15 @@ class Host:
     ) -> HostedModule:
         database = Database(url=database_url, module=name, keys=keys, limits=self._settings.database_limits)
         module, bus = load_module(spec), EventBus()
-        outbox = Outbox(module=name, publishes=spec.publishes)
-        transport = self._event_transport(module=name, registry=self.registry)
-        relay = Relay(module=name, database=database, outbox=outbox, transport=transport, settings=self._relay_settings)
+        outbox = Outbox(module=name, publishes=spec.publishes, metrics=self._metrics)
+        relay = Relay(
+            module=name,
+            database=database,
+            outbox=outbox,
+            transport=self._event_transport(module=name, registry=self.registry),
+            settings=self._relay_settings,
+            metrics=self._metrics,
+        )
         outbox.wake = relay.wake
         kernel = KernelProvider(
             name=name, database=database, keys=keys, services=self.registry.for_module(name), outbox=outbox
@@ -290,7 +296,7 @@ class Host:
     def _event_admin_servicer(self) -> EventAdminServicer:
         others = [each for each in self._topology.processes.values() if each.name != self._process.name]
         return EventAdminServicer(
-            logs=[EventLog(module=name, database=module.database) for name, module in self._modules.items()],
+            logs=self._event_logs(),
             relays={name: module.relay for name, module in self._modules.items()},
             peers=Peers(
                 registry=self.registry,
@@ -298,6 +304,9 @@ class Host:
                 processes=[process for process in others if process.modules],
             ),
         )
+
+    def _event_logs(self) -> list[EventLog]:
+        return [EventLog(module=name, database=module.database) for name, module in self._modules.items()]
 
     def _subscriber_servicer(self) -> SubscriberServicer:
         subscribers = {
@@ -322,21 +331,13 @@ class Host:
         self._topology = self._topology.listening(self._process.name, port)
         self._process = self._topology.process(self._process.name)
         self.address = self._process.address
-
-
-def require_free(host: str, port: int, *, by_topology: bool = False) -> None:
-    """Sees that nothing listens at an address.
-
-    Raises:
-        AddressInUse: Something does, or the port may not be opened.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            raise AddressInUse(host=host, port=port, by_topology=by_topology) from None
+        if self._process.http_port is not None:
+            logs = self._event_logs()
+            bound = listen(
+                self._process.host, self._process.http_port, setting="AURA_HTTP_PORT", by_topology=by_topology
+            )
+            self._http = HttpServer(bound, lambda: self._metrics.render(logs))
+            self.http_address = f"{self.address.rpartition(':')[0]}:{self._http.port}"
 
 
 def _network_server(chain: InterceptorChain, maximum_message_bytes: int) -> grpc.aio.Server:

@@ -22,7 +22,8 @@ from sqlalchemy.pool import NullPool
 from aura.kernel.database import Database, async_url, public_part, sqlstate_of
 from aura.kernel.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from aura.kernel.events.subscriptions import subscriptions_of
-from aura.kernel.host import AddressInUse, Host, require_free
+from aura.kernel.host import Host
+from aura.kernel.listening import AddressInUse, require_free
 from aura.kernel.logging import configure_logging
 from aura.kernel.migrations import MIGRATIONS, MigrationError, Migrator
 from aura.kernel.module import ModuleSpec, ModuleSpecError, package_of
@@ -120,7 +121,7 @@ def topology_of(settings: Settings, specs: Mapping[str, ModuleSpec]) -> Topology
         TopologyError: The file is wrong.
     """
     if settings.topology_file is None:
-        return Topology.single(specs, host=settings.host, port=settings.port)
+        return Topology.single(specs, host=settings.host, port=settings.port, http_port=settings.http_port)
     return read_topology(settings.topology_file, specs)
 
 
@@ -203,7 +204,9 @@ class Server:
                 self._require_isolation()
                 await host.start()
                 database = self.databases.description
-                sys.stderr.write(start_report(host.process, self.topology, self.specs, database=database))
+                sys.stderr.write(
+                    start_report(host.process, self.topology, self.specs, database=database, http=host.http_address)
+                )
                 await stopping.first.wait()
                 log.info("stopping", drain_seconds=self.settings.drain_seconds)
             finally:

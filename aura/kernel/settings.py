@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="address to serve gRPC on; loopback only")
     port: int = Field(50051, ge=0, le=65535, description="port to serve gRPC on; 0 takes a free one")
+    http_port: int | None = Field(
+        None, ge=0, le=65535, description="port to serve /metrics on, for Prometheus; 0 takes a free one"
+    )
     topology_file: Path | None = Field(
         None, description="which process hosts which modules, and where each serves (TOML); none: all in one process"
     )
@@ -130,10 +133,16 @@ class Settings(BaseSettings):
     def _topology_gives_the_address(self) -> Settings:
         if self.topology_file is None and self.process is not None:
             raise ValueError("AURA_PROCESS names a process of a topology: set AURA_TOPOLOGY_FILE, or --topology, too")
-        given = sorted({"host", "port"} & self.model_fields_set)
+        given = sorted({"host", "port", "http_port"} & self.model_fields_set)
         if self.topology_file is not None and given:
             names = " and ".join(f"{PREFIX}{name.upper()}" for name in given)
             raise ValueError(f"the topology says where each process serves: unset {names}")
+        return self
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Settings:
+        if self.http_port and self.http_port == self.port:
+            raise ValueError("AURA_HTTP_PORT must differ from AURA_PORT")
         return self
 
     @model_validator(mode="after")

@@ -8,13 +8,17 @@ from aura.kernel.module import ModuleSpec
 from aura.kernel.topology import Process, Topology
 
 
-def start_report(process: Process, topology: Topology, specs: Mapping[str, ModuleSpec], *, database: str) -> str:
+def start_report(
+    process: Process, topology: Topology, specs: Mapping[str, ModuleSpec], *, database: str, http: str
+) -> str:
     """Returns the report, with a line for each thing."""
-    lines = [f"Aura serves gRPC at {process.address}", "", *_lines(process, topology, specs, database)]
+    lines = [f"Aura serves gRPC at {process.address}", "", *_lines(process, topology, specs, database, http)]
     return "\n" + "\n".join(f"  {line}".rstrip() for line in lines) + "\n\n"
 
 
-def _lines(process: Process, topology: Topology, specs: Mapping[str, ModuleSpec], database: str) -> Iterator[str]:
+def _lines(
+    process: Process, topology: Topology, specs: Mapping[str, ModuleSpec], database: str, http: str
+) -> Iterator[str]:
     if len(topology.processes) > 1:
         yield f"process   {process.name}, one of {len(topology.processes)}"
     yield "modules"
@@ -27,6 +31,8 @@ def _lines(process: Process, topology: Topology, specs: Mapping[str, ModuleSpec]
             yield f"  {name:<{width}}  in process {host.name} at {host.address}"
     if process.modules:
         yield f"database  {database}"
+    if http:
+        yield f"metrics   http://{http}/metrics"
     if topology.tls is None:
         yield f"try       grpcurl -plaintext {process.address} list"
         yield f"          buf curl --http2-prior-knowledge --protocol grpc --list-methods http://{process.address}"

@@ -25,12 +25,13 @@ class TopologyError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """A process of the platform: what it hosts, and the host and port at which it serves gRPC."""
+    """A process of the platform: what it hosts, and the host and ports at which it serves gRPC and HTTP, if it does."""
 
     name: str
     modules: tuple[str, ...]
     host: str
     port: int
+    http_port: int | None = None
 
     @property
     def address(self) -> str:
@@ -73,9 +74,9 @@ class Topology:
         object.__setattr__(self, "_hosts", MappingProxyType(hosts))
 
     @classmethod
-    def single(cls, modules: Iterable[str], *, host: str, port: int) -> Topology:
+    def single(cls, modules: Iterable[str], *, host: str, port: int, http_port: int | None = None) -> Topology:
         """Returns the topology with everything in one process."""
-        process = Process(name=SINGLE_PROCESS, modules=tuple(modules), host=host, port=port)
+        process = Process(name=SINGLE_PROCESS, modules=tuple(modules), host=host, port=port, http_port=http_port)
         return cls(processes={SINGLE_PROCESS: process})
 
     def listening(self, name: str, port: int) -> Topology:
@@ -159,6 +160,7 @@ class _Entry(BaseModel):
 class _ProcessEntry(_Entry):
     modules: list[str]
     address: _Address
+    http_port: int | None = Field(None, ge=1, le=FURTHEST_PORT)
 
 
 class _TlsEntry(_Entry):
@@ -179,7 +181,13 @@ class _Document(_Entry):
 
 def _process(name: str, entry: _ProcessEntry) -> Process:
     host, _, port = entry.address.rpartition(":")
-    return Process(name=name, modules=tuple(entry.modules), host=host.strip("[]"), port=int(port))
+    return Process(
+        name=name,
+        modules=tuple(entry.modules),
+        host=host.strip("[]"),
+        port=int(port),
+        http_port=entry.http_port,
+    )
 
 
 def _tls(entry: _TlsEntry, folder: Path) -> TlsFiles:
@@ -217,9 +225,12 @@ def _clashes(topology: Topology) -> Iterator[str]:
     owners: dict[tuple[str, int], str] = {}
     for process in topology.processes.values():
         hosts = LOCALHOST if process.host == "localhost" else (str(ipaddress.ip_address(process.host)),)
-        others = {owners.setdefault((host, process.port), process.name) for host in hosts} - {process.name}
-        for owner in others:
+        ports = {port for port in (process.port, process.http_port) if port}
+        others = {owners.setdefault((host, port), process.name) for host in hosts for port in ports}
+        for owner in others - {process.name}:
             yield f"processes {owner} and {process.name} share the address {process.address}; give each its own"
+        if process.http_port == process.port:
+            yield f"process {process.name} has one port for gRPC and HTTP; give each its own"
 
 
 def _unreadable_files(topology: Topology) -> Iterator[str]:

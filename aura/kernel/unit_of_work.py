@@ -105,7 +105,7 @@ class UnitOfWork:
             await self._outbox.write(self.connection, self._events)
         await self.connection.commit()
         if self._events:
-            self._outbox.wake()
+            self._outbox.committed(self._events)
         self._events, self._cancelled_keys = [], []
 
     async def _claim_request(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from aura.kernel.host import AddressInUse
+from aura.kernel.listening import AddressInUse
 from tests.e2e.conftest import NewServer
 from tests.support.cluster import KEYS, Cluster
 from tests.support.server_process import Finished, ServerProcess, write_secret_key

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,23 +125,35 @@ async def in_one_process(
         yield await _connected(topology, stack)
 
 
+@contextmanager
+def launched(
+    topology: Topology, *, url: URL, folder: Path, arguments: tuple[str, ...], **settings: object
+) -> Iterator[list[ServerProcess]]:
+    """Starts the processes of a topology, without waiting until they serve."""
+    given: dict[str, Any] = {
+        "topology_file": write_topology(folder / "topology.toml", topology),
+        "database_url": sync_url(url),
+        "secret_key_file": write_secret_key(folder / "secret.key"),
+        **settings,
+    }
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(ServerProcess(folder / name, arguments=arguments, port=None, process=name, **given))
+            for name in topology.processes
+        ]
+        for server in servers:
+            server.launch()
+        yield servers
+
+
 @asynccontextmanager
 async def as_processes(
     partition: Partition, *, url: URL, folder: Path, arguments: tuple[str, ...] = ("server.py",)
 ) -> AsyncIterator[Spread]:
     """Starts a process of its own for each block."""
     topology = topology_of(partition)
-    key = write_secret_key(folder / "secret.key")
-    file = write_topology(folder / "topology.toml", topology)
-    settings: dict[str, Any] = {"topology_file": file, "database_url": sync_url(url), "secret_key_file": key}
-    settings |= QUICK_EVENTS
     async with AsyncExitStack() as stack:
-        servers = [
-            stack.enter_context(ServerProcess(folder / name, arguments=arguments, port=None, process=name, **settings))
-            for name in topology.processes
-        ]
-        for server in servers:
-            server.launch()
+        servers = stack.enter_context(launched(topology, url=url, folder=folder, arguments=arguments, **QUICK_EVENTS))
         await asyncio.gather(*(asyncio.to_thread(server.wait_until_serving) for server in servers))
         yield await _connected(topology, stack)
         for server in servers:

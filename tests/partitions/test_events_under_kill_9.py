@@ -11,11 +11,9 @@ import importlib
 import random
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
@@ -26,11 +24,12 @@ from aura.kernel.events.inbox import NO_DELIVERY
 from aura.kernel.events.outbox import Outbox
 from aura.kernel.idempotency import IdempotentRequest, idempotency_table
 from aura.kernel.unit_of_work import UnitOfWork
-from tests.partitions.partitions import topology_of, write_topology
+from tests.partitions.partitions import launched, topology_of
+from tests.partitions.probe.code import server_arguments
 from tests.partitions.probe.specs import EVENT_TYPE, PUBLISHER, SUBSCRIBERS
 from tests.support.cluster import KEYS
 from tests.support.events import until_handled
-from tests.support.server_process import ServerProcess, write_secret_key
+from tests.support.server_process import ServerProcess
 
 BLOCKS = (("alpha", "beta"), ("gamma", "epsilon"), ("delta",))
 SETTINGS = {"event_lease_seconds": 3, "event_handler_seconds": 2, "event_attempts": 1000}
@@ -58,22 +57,8 @@ async def test_each_effect_happens_once_and_in_order(
 ):
     size = FULL if request.config.getoption("--prove") else SMALL
     topology = topology_of(BLOCKS)
-    settings: dict[str, Any] = {
-        "topology_file": write_topology(tmp_path / "topology.toml", topology),
-        "database_url": sync_url(probe_url),
-        "secret_key_file": write_secret_key(tmp_path / "secret.key"),
-        **SETTINGS,
-    }
-    arguments = ("-m", "tests.partitions.probe.server", str(probe_code))
-    with ExitStack() as stack:
-        servers = [
-            stack.enter_context(
-                ServerProcess(tmp_path / name, arguments=arguments, port=None, process=name, **settings)
-            )
-            for name in topology.processes
-        ]
-        for server in servers:
-            server.launch()
+    arguments = server_arguments(probe_code)
+    with launched(topology, url=probe_url, folder=tmp_path, arguments=arguments, **SETTINGS) as servers:
         kills: list[str] = []
         killing = asyncio.create_task(_kill_at_random(servers, kills))
         await _publish(probe_url, size)

@@ -15,6 +15,7 @@ from sqlalchemy import URL
 from aura.kernel.database import sync_url
 from tests.partitions.conftest import PROBE_TEMPLATE, cloned
 from tests.partitions.partitions import Partition, as_processes, in_one_process, name_of, partitions_of
+from tests.partitions.probe.code import server_arguments
 from tests.partitions.probe.specs import NAMES, PROBE_MODULES
 from tests.partitions.transcript import Played, Transcript, assert_alike, digest_of
 from tests.support.cluster import Cluster
@@ -55,10 +56,9 @@ async def test_a_partition_of_real_processes_behaves_like_a_single_process(
     probe_code: Path,
     tmp_path: Path,
 ):
-    arguments = ("-m", "tests.partitions.probe.server", str(probe_code))
     async with (
         cloned(cluster, probe_template) as url,
-        as_processes(process_partition, url=url, folder=tmp_path, arguments=arguments) as spread,
+        as_processes(process_partition, url=url, folder=tmp_path, arguments=server_arguments(probe_code)) as spread,
     ):
         played = await _play(spread, url)
 

@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,10 +14,9 @@ import grpc
 import pytest
 from sqlalchemy import URL
 
-from aura.kernel.database import sync_url
-from tests.partitions.partitions import topology_of, write_topology
+from tests.partitions.partitions import launched, topology_of
+from tests.partitions.probe.code import server_arguments
 from tests.support.failures import failure_of
-from tests.support.server_process import ServerProcess, write_secret_key
 
 BLOCKS = (("alpha",), ("beta", "gamma", "delta", "epsilon"))
 
@@ -26,28 +26,18 @@ class Pair:
 
     def __init__(self, url: URL, folder: Path, code: Path) -> None:
         self.topology = topology_of(BLOCKS)
-        file = write_topology(folder / "topology.toml", self.topology)
-        settings: dict[str, Any] = {
-            "topology_file": file,
-            "database_url": sync_url(url),
-            "secret_key_file": write_secret_key(folder / "secret.key"),
-        }
-        arguments = ("-m", "tests.partitions.probe.server", str(code))
-        self.caller, self.callee = (
-            ServerProcess(folder / name, arguments=arguments, port=None, process=name, **settings)
-            for name in self.topology.processes
+        self._stack = ExitStack()
+        self.caller, self.callee = self._stack.enter_context(
+            launched(self.topology, url=url, folder=folder, arguments=server_arguments(code))
         )
 
     def __enter__(self) -> Self:
-        for server in (self.caller, self.callee):
-            server.launch()
         for server in (self.caller, self.callee):
             server.wait_until_serving()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for server in (self.caller, self.callee):
-            server.__exit__(None, None, None)
+        self._stack.close()
 
 
 @pytest.fixture

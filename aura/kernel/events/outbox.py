@@ -11,6 +11,7 @@ from uuid import UUID
 from google.protobuf.any_pb2 import Any as AnyMessage
 from sqlalchemy import text
 
+from aura.kernel.events.metrics import EventMetrics
 from aura.kernel.events.types import event_type_of
 from aura.kernel.ids import new_id
 from aura.kernel.interceptors.call import current_call
@@ -52,11 +53,20 @@ class Outbox:
     Args:
         module: who publishes.
         publishes: the types that its specification names.
+        metrics: counts what is published.
         wake: called after a commit that left something to deliver.
     """
 
-    def __init__(self, *, module: str, publishes: Collection[str], wake: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        *,
+        module: str,
+        publishes: Collection[str],
+        metrics: EventMetrics | None = None,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
         self._module = module
+        self._metrics = metrics or EventMetrics()
         self._publishes = publishes
         self.wake = wake
         self._publish = text(_PUBLISH.format(schema=module))
@@ -104,10 +114,17 @@ class Outbox:
                 self._schedule, {**row, "key": event.key or str(event.event_id), "due_time": event.at}
             )
 
-    async def publish_due(self, connection: AsyncConnection) -> None:
-        """Publishes scheduled events whose time has come."""
+    async def publish_due(self, connection: AsyncConnection) -> list[OutgoingEvent]:
+        """Publishes scheduled events whose time has come; returns them."""
         rows = (await connection.execute(self._take_due)).all()
-        await self.write(connection, [OutgoingEvent(**row._mapping) for row in rows])  # noqa: SLF001 its public name
+        events = [OutgoingEvent(**row._mapping) for row in rows]  # noqa: SLF001 its public name
+        await self.write(connection, events)
+        return events
+
+    def committed(self, events: Sequence[OutgoingEvent]) -> None:
+        """Is told of events whose transaction is committed."""
+        self._metrics.published(self._module, (event.event_type for event in events if event.at is None))
+        self.wake()
 
     async def cancel(self, connection: AsyncConnection, keys: Sequence[str]) -> None:
         """Forgets scheduled events that are not due yet."""

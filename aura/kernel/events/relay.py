@@ -16,6 +16,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from sqlalchemy import text
 
 from aura.kernel.errors import AuraError
+from aura.kernel.events.metrics import EventMetrics
 from aura.kernel.events.relay_settings import RelaySettings
 from aura.kernel.ids import first_id_at
 from aura.kernel.times import to_timestamp
@@ -56,7 +57,9 @@ class Relay:
         outbox: Outbox,
         transport: EventTransport,
         settings: RelaySettings,
+        metrics: EventMetrics | None = None,
     ) -> None:
+        self._metrics = metrics or EventMetrics()
         self._module = module
         self._database = database
         self._transport = transport
@@ -173,6 +176,7 @@ class Relay:
             except AuraError as error:
                 await self._fail(queue, event, error)
                 return
+            self._metrics.delivered(self._module, queue.subscriber)
             queue.next_sequence, queue.attempts = event.sequence + 1, 1
         self._done.append(queue)
 
@@ -181,6 +185,7 @@ class Relay:
         attempts = queue.attempts if reached else queue.attempts - 1
         dead = attempts >= self._settings.attempts
         pause = min(self._settings.first_pause * 2 ** min(queue.attempts - 1, 20), self._settings.longest_pause)
+        self._metrics.failed(self._module, queue.subscriber, dead=dead)
         pause *= random.uniform(0.5, 1)  # noqa: S311 to spread, not to hide
         (log.error if dead else log.warning)(
             "event is a dead letter" if dead else "event was not handled",
@@ -230,7 +235,8 @@ class Relay:
         rows = await self._execute("due")
         if rows:
             async with self._database.engine.begin() as connection:
-                await self._outbox.publish_due(connection)
+                events = await self._outbox.publish_due(connection)
+            self._outbox.committed(events)
 
     async def _execute(self, name: str, **parameters: Any) -> Sequence[Any]:
         return await self._database.execute(self._statements[name], parameters)

@@ -87,6 +87,11 @@ def write_code(folder: Path) -> None:
     generate(folder / "generated", protos.parent)
 
 
+def server_arguments(folder: Path) -> tuple[str, ...]:
+    """What Python is given to run a process of the probe modules."""
+    return "-m", "tests.partitions.probe.server", str(folder)
+
+
 def use_code(folder: Path) -> None:
     """Lets the generated code be imported as that of the platform's own modules is."""
     generated.aura.__path__.append(str(folder / "generated" / "aura"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
+import signal
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, ClassVar
 
@@ -12,7 +14,7 @@ from dishka import Provider, Scope
 from generated.aura.probe.v1 import plan_pb2 as pb
 from sqlalchemy import text
 
-from aura.kernel.database import connection_held
+from aura.kernel.database import Database, connection_held
 from aura.kernel.errors import AuraError, FieldViolation, InvalidRequest, NotFound, Unavailable
 from aura.kernel.events.inbox import Delivery
 from aura.kernel.interceptors.call import current_call
@@ -147,13 +149,19 @@ class Probe:
                 reports.append(await stub.Run(step.plan, **options))
 
 
+AFTER_THE_ANSWER = 0.2  # to who published, if that is in this process
+
+
 class Effects:
     """What a subscriber makes of an event: a row, and whatever the event's mood is."""
 
     failed: ClassVar[set[tuple[str, str]]] = set()
 
-    def __init__(self, name: str, unit_of_work: UnitOfWork, actor: Actor, delivery: Delivery) -> None:
+    def __init__(
+        self, name: str, unit_of_work: UnitOfWork, actor: Actor, delivery: Delivery, database: Database
+    ) -> None:
         self._name = name
+        self._database = database
         self._unit_of_work = unit_of_work
         self._actor = actor
         self._delivery = delivery
@@ -171,6 +179,9 @@ class Effects:
                 return
             case pb.MOOD_HANGS:
                 await asyncio.sleep(60)
+            case pb.MOOD_IS_KILLED if await self._is_first_time(self._delivery.event.event_id):
+                asyncio.get_running_loop().call_later(AFTER_THE_ANSWER, os.kill, os.getpid(), signal.SIGKILL)
+                await asyncio.sleep(60)
         async with self._unit_of_work as work:
             statement = text(f"INSERT INTO {self._name}.effects VALUES (:subject, :number, :user_id)")
             row = {"subject": event.subject, "number": event.number, "user_id": self._actor.user_id}
@@ -178,6 +189,16 @@ class Effects:
             await work.commit()
         if event.mood == pb.MOOD_COMMITS_AND_RAISES:
             raise ValueError("too late to matter")
+
+    async def _is_first_time(self, event_id: str) -> bool:
+        """Whether the event has not been seen here before; remembered beyond the end of the process."""
+        label = {"label": event_id}
+        async with self._database.engine.begin() as connection:
+            seen = await connection.execute(text(f"SELECT 1 FROM {self._name}.runs WHERE label = :label"), label)
+            if seen.one_or_none() is not None:
+                return False
+            await connection.execute(text(f"INSERT INTO {self._name}.runs (label) VALUES (:label)"), label)
+        return True
 
 
 def probe_module(name: str) -> type[object]:  # noqa: C901 classes, one inside the other
@@ -216,8 +237,8 @@ def probe_module(name: str) -> type[object]:  # noqa: C901 classes, one inside t
                 await self._probe.finish(plan, context)
 
     class HappenedSubscriber:
-        def __init__(self, *, unit_of_work: UnitOfWork, actor: Actor, delivery: Delivery) -> None:
-            self._effects = Effects(name, unit_of_work, actor, delivery)
+        def __init__(self, *, unit_of_work: UnitOfWork, actor: Actor, delivery: Delivery, database: Database) -> None:
+            self._effects = Effects(name, unit_of_work, actor, delivery, database)
 
         async def handle(self, event: Any) -> None:
             await self._effects.follow(event)
