@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -14,7 +15,8 @@ from sqlalchemy import URL
 from aura.kernel.database import async_url, role_of, role_password
 from aura.kernel.embedded_postgres import EmbeddedPostgres
 from aura.kernel.events.subscriptions import subscriptions_of
-from aura.kernel.migrations import Migrator
+from aura.kernel.migrations import MIGRATIONS, Migrator
+from aura.kernel.module import ModuleSpec
 from aura.kernel.security.keys import KeyRing, read_secret_key
 from aura.modules import AURA_MODULES
 
@@ -32,7 +34,11 @@ class Database:
     @property
     def url(self) -> str:
         """The superuser's URL."""
-        return self._postgres.url(NAME)
+        return self.url_of(NAME)
+
+    def url_of(self, name: str) -> str:
+        """Return the superuser's URL of another database of this PostgreSQL."""
+        return self._postgres.url(name)
 
     @property
     def users_url(self) -> URL:
@@ -52,15 +58,28 @@ class Database:
 
 
 @asynccontextmanager
-async def running_database(folder: Path) -> AsyncIterator[Database]:
-    """Lend a new, migrated database in a folder."""
+async def running_database(
+    folder: Path,
+    *,
+    specs: Mapping[str, ModuleSpec] = AURA_MODULES,
+    migrations: Path = MIGRATIONS,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> AsyncIterator[Database]:
+    """Lend a new database in a folder, migrated for some modules, in a PostgreSQL with some settings."""
     secret_key_file = folder / "secret.key"
     keys = read_secret_key(secret_key_file, create=True)
-    with EmbeddedPostgres(folder / "postgres", password=keys.password("embedded-postgres")) as postgres:
+    password = keys.password("embedded-postgres")
+    with EmbeddedPostgres(folder / "postgres", password=password, settings=settings) as postgres:
         connection = await asyncpg.connect(postgres.url())
         await connection.execute(f"CREATE DATABASE {NAME}")
         await connection.close()
         database = Database(postgres, keys, secret_key_file)
-        url, subscriptions = async_url(database.url), subscriptions_of(AURA_MODULES)
-        await Migrator(url=url, keys=keys, modules=list(AURA_MODULES), subscriptions=subscriptions).upgrade()
+        migrator = Migrator(
+            url=async_url(database.url),
+            keys=keys,
+            modules=list(specs),
+            subscriptions=subscriptions_of(specs),
+            folder=migrations,
+        )
+        await migrator.upgrade()
         yield database

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,12 +71,13 @@ def running(
     *,
     environment: Mapping[str, str],
     on_one_core: bool = True,
+    port: int | None = None,
 ) -> Iterator[Server]:
-    """Lend a server started as `python ARGUMENTS`; its output goes to a file. `{port}` stands for a free port.
+    """Lend a server started as `python ARGUMENTS`; its output goes to a file. `{port}` stands for its port.
 
     It counts as ready once its port takes connections.
     """
-    port = free_port()
+    port = port or free_port()
     log = folder / f"{name.replace(' ', '-')}.log"
     with log.open("wb") as output:
         process = psutil.Popen(
@@ -97,7 +98,8 @@ def running(
             time.sleep(POLL_SECONDS)
         yield Server(name=name, port=port, process=process)
     finally:
-        process.terminate()
+        with suppress(psutil.NoSuchProcess):  # it ended by itself
+            process.terminate()
         process.wait(START_SECONDS)
 
 
