@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, bindparam, select, text
 
 from aura.kernel.errors import Aborted
+from aura.kernel.events.tables import event_tables
+from aura.kernel.query import Query
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -44,8 +47,9 @@ class Delivery:
             EventOutOfOrder: An earlier one has not.
         """
         assert self.event is not None
-        query = text(f"SELECT sequence FROM {self.module}.inbox WHERE source = :source AND subject = :subject")  # noqa: S608
-        rows = await database.execute(query, {"source": self.event.source, "subject": self.event.subject})
+        rows = await database.execute(
+            _last_handled(self.module), {"source": self.event.source, "subject": self.event.subject}
+        )
         handled = rows[0].sequence if rows else 0
         if handled < self.event.sequence - 1:
             raise EventOutOfOrder
@@ -59,15 +63,27 @@ class Delivery:
         """
         if self.event is None:
             return
-        mark = text(
-            f"INSERT INTO {self.module}.inbox AS i (source, subject, sequence) VALUES (:source, :subject, :sequence) "  # noqa: S608
-            "ON CONFLICT (source, subject) DO UPDATE SET sequence = excluded.sequence "
-            "WHERE i.sequence = excluded.sequence - 1 RETURNING 1"
-        )
         row = {"source": self.event.source, "subject": self.event.subject, "sequence": self.event.sequence}
-        if (await connection.execute(mark, row)).one_or_none() is None:
+        if (await connection.execute(_mark(self.module), row)).one_or_none() is None:
             raise AlreadyHandled
         self.marked = True
+
+
+@cache
+def _last_handled(module: str) -> Query:
+    inbox = event_tables(module).inbox
+    return Query(
+        select(inbox.c.sequence).where(inbox.c.source == bindparam("source"), inbox.c.subject == bindparam("subject"))
+    )
+
+
+@cache
+def _mark(module: str) -> TextClause:
+    return text(
+        f"INSERT INTO {module}.inbox AS i (source, subject, sequence) VALUES (:source, :subject, :sequence) "  # noqa: S608
+        "ON CONFLICT (source, subject) DO UPDATE SET sequence = excluded.sequence "
+        "WHERE i.sequence = excluded.sequence - 1 RETURNING 1"
+    )
 
 
 NO_DELIVERY = Delivery(module="")
