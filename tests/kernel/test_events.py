@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import URL, text
 
-from aura.kernel.database import Database
+from aura.kernel.database import Database, as_aura_error
 from aura.kernel.errors import AuraError, Internal, Unavailable
+from aura.kernel.events import outbox as outbox_module
+from aura.kernel.events import relay as relay_module
 from aura.kernel.events.inbox import NO_DELIVERY
 from aura.kernel.events.log import EventLog
 from aura.kernel.events.outbox import Outbox, UndeclaredEvent
@@ -32,6 +35,8 @@ from generated.aura.events.v1.event_pb2 import Event
 from generated.aura.mentalhealth.v1.events_pb2 import TherapySessionEnded
 from generated.aura.users.v1.events_pb2 import UserDeactivated, UserReactivated, UserRegistered
 from generated.aura.users.v1.user_pb2 import User
+from tests.support.cluster import KEYS
+from tests.support.cut_connections import cut_connections
 from tests.support.services import eventually
 
 SUBSCRIBERS = ("one", "two")
@@ -445,6 +450,47 @@ async def test_finished_events_are_pruned_by_age_and_waiting_ones_are_not(world:
         await asyncio.sleep(0.5)
 
     assert [row.subject for row in await world.rows("SELECT subject FROM users.outbox_events")] == ["waits"]
+
+
+# When clocks and connections are not as they should be
+
+
+async def test_order_and_completeness_do_not_depend_on_the_clock(world: World, monkeypatch: pytest.MonkeyPatch):
+    day = 24 * 3600
+    for number, shift in enumerate((0, day, -day, 30 * day, 0)):
+        milliseconds = int((time.time() + shift) * 1000)
+        monkeypatch.setattr(outbox_module, "new_id", lambda made=milliseconds, n=number: UUID(int=made << 80 | n))
+        await world.publish(registered("a"))
+    monkeypatch.setattr(relay_module.time, "time", lambda: datetime.now(UTC).timestamp() + 365 * day)
+
+    async with world.relaying():
+        await eventually(lambda: world.transport.count == 10)
+
+    assert world.transport.taken["one", "a"] == world.transport.taken["two", "a"] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("cut", "committed"), [("before", []), ("after", [1])])
+async def test_a_connection_lost_in_mid_commit_leaves_change_and_event_or_neither(
+    world: World, database_url: URL, cut: str, committed: list[int], tmp_path_factory: pytest.TempPathFactory
+):
+    async with cut_connections(database_url, tmp_path_factory.mktemp("pg")) as cutting:
+        database = Database(url=cutting.url, module="users", keys=KEYS)
+        behind = World(database)
+        await behind.publish(registered("before"))
+        cutting.cut = cut
+
+        with pytest.raises(Exception) as lost:  # noqa: PT011 what it is for the caller is asserted
+            await behind.publish(registered("a"))
+        await behind.publish(registered("after"))
+        await database.close()
+
+    error = as_aura_error(lost.value)
+    assert error is not None
+    assert (cutting.cuts, error.reason) == (1, "DATABASE_UNAVAILABLE")
+    async with world.relaying():
+        await eventually(lambda: world.transport.count == 4 + 2 * len(committed))
+    assert world.transport.taken["one", "a"] == committed
+    assert world.transport.taken["one", "after"] == [1]
 
 
 # A poisoned event among many
