@@ -30,10 +30,13 @@ $(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
-.PHONY: run test check lint conformance fuzz test-partitions chaos-events prove bench bench-events bench-inprocess bench-profile protos protos-release migrate lock clean
+.PHONY: run demo test check lint conformance fuzz test-partitions chaos-events prove bench bench-events bench-inprocess bench-profile protos protos-release migrate lock clean
 
 run: $(VENV)/.run ## Serve Aura on the embedded database (Ctrl-C stops it)
 	@exec $(BIN)/python server.py
+
+demo: $(VENV)/.run ## Fill the server that runs with people and sessions; show tokens and how to call it
+	@$(BIN)/aura demo
 
 test: $(VENV)/.dev ## Run all tests against real PostgreSQL and real servers
 	@$(BIN)/python -m pytest -q

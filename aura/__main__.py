@@ -1,12 +1,33 @@
-"""The `aura` command."""
+"""The `aura` command: what is for every platform, and what is for this one's modules."""
 
-from aura.kernel.cli import command_line
+import typer
+
+from aura.account_commands import admin_commands, keys_commands
+from aura.kernel.cli import command_line, connector, plain_errors, settings_of
+from aura.kernel.errors import AuraError
 from aura.modules import AURA_MODULES
 
 
 def main() -> None:
     """Runs the command line on the platform's modules."""
-    command_line(AURA_MODULES)()
+    app = command_line(AURA_MODULES)
+    connect = connector(AURA_MODULES, "users")
+    app.add_typer(admin_commands(connect), name="admin")
+    app.add_typer(keys_commands(connect), name="keys")
+    app.command("demo")(_demo)
+    app()
+
+
+def _demo() -> None:
+    """Fill a running platform in development with people and sessions, and show tokens and how to call it."""
+    from aura.demo import show  # noqa: PLC0415 other commands do without
+
+    with plain_errors():
+        try:
+            typer.echo(show(settings_of(), AURA_MODULES))
+        except AuraError as error:
+            typer.echo(f"aura: {error.message}", err=True)
+            raise typer.Exit(code=1) from None
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ AURA_MODULES: Mapping[str, ModuleSpec] = MappingProxyType(
     {
         "users": ModuleSpec(
             name="User Management",
-            description="Who the people of the platform are, how to reach them, and what they may be",
+            description="Who the people of the platform are, how they prove it, and what they may be",
             api_prefix="users",
             api_module="aura.users.api.servicers",
             services_module="aura.users.services",
@@ -22,8 +22,16 @@ AURA_MODULES: Mapping[str, ModuleSpec] = MappingProxyType(
                 "services": "aura.users.services",
                 "presentation": "aura.users.api",
             },
-            provides=("UserService",),
-            publishes=("user.registered", "user.deactivated", "user.reactivated", "user.roles_changed"),
+            provides=("UserService", "AuthenticationService", "AccessService"),
+            access_service="AccessService",
+            publishes=(
+                "user.registered",
+                "user.deactivated",
+                "user.reactivated",
+                "user.roles_changed",
+                "user.mail_queued",
+            ),
+            subscribes=("user.mail_queued",),
             entry="aura.users.module:UsersModule",
         ),
         "mentalhealth": ModuleSpec(

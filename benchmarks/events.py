@@ -219,6 +219,7 @@ async def _aura(
         "AURA_LOG_LEVEL": "warning",
         "AURA_DATABASE_URL": database.url_of(database_name),
         "AURA_SECRET_KEY_FILE": str(database.secret_key_file),
+        "AURA_SMTP_URL": "smtp+plain://127.0.0.1:1",  # no mail is sent here
     }
     blocks = [[SOURCE, SINK]] if processes == 1 else [[SOURCE], [SINK]]
     ports = [free_port() for _ in blocks]

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from aura.users.models import search_key
+from aura.users.models.user import search_key
 from generated.aura.options.v1.access_pb2 import ROLE_PATIENT
 from generated.aura.users.v1.user_pb2 import USER_STATE_ACTIVE, User
 

@@ -7,11 +7,12 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import grpc
 import typer
 from rich.console import Console
 
@@ -21,6 +22,7 @@ from aura.kernel.event_commands import event_commands
 from aura.kernel.migrations import HEAD, Step
 from aura.kernel.module import ModuleSpec
 from aura.kernel.module_table import modules_graph, modules_table
+from aura.kernel.platform_client import platform_channel
 from aura.kernel.process_group import ProcessGroup
 from aura.kernel.security.keys import read_secret_key
 from aura.kernel.serving import EXPECTED_ERRORS, database_of, migrator_of, run_server, set_up_logging, topology_of
@@ -62,6 +64,20 @@ def settings_of(topology: Path | None = None, process: str | None = None) -> Set
     """Returns the settings of the process's environment, with what the command line says instead."""
     given = {"AURA_TOPOLOGY_FILE": topology, "AURA_PROCESS": process}
     return read_settings(os.environ | {name: str(value) for name, value in given.items() if value is not None})
+
+
+def connector(
+    specs: Mapping[str, ModuleSpec], module: str
+) -> Callable[[], AbstractAsyncContextManager[grpc.aio.Channel]]:
+    """Returns what connects to a module of the platform that runs with this process's settings, in its own name."""
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[grpc.aio.Channel]:
+        with plain_errors():
+            async with platform_channel(settings_of(), specs, module) as channel:
+                yield channel
+
+    return connect
 
 
 def server_program(specs: Mapping[str, ModuleSpec]) -> typer.Typer:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dishka import Container, Provider, Scope, from_context, make_container, provide
 
+from aura.kernel.audit import AuditTrail
 from aura.kernel.clock import Clock, SystemClock
 from aura.kernel.database import Database
 from aura.kernel.events.inbox import Delivery
@@ -18,6 +19,8 @@ from aura.kernel.pagination import PageTokens
 from aura.kernel.registry import ModuleServices
 from aura.kernel.security.actor import Actor
 from aura.kernel.security.keys import KeyRing
+from aura.kernel.security.module_secrets import ModuleSecrets
+from aura.kernel.settings import Settings
 from aura.kernel.unit_of_work import UnitOfWork
 
 
@@ -29,9 +32,18 @@ class KernelProvider(Provider):
     delivery = from_context(provides=Delivery, scope=Scope.REQUEST)
 
     def __init__(
-        self, *, name: str, database: Database, keys: KeyRing, services: ModuleServices, outbox: Outbox
+        self,
+        *,
+        name: str,
+        database: Database,
+        keys: KeyRing,
+        services: ModuleServices,
+        outbox: Outbox,
+        settings: Settings,
     ) -> None:
         super().__init__()
+        self._module = name
+        self._settings = settings
         self._outbox = outbox
         self._database = database
         self._keys = keys
@@ -62,6 +74,21 @@ class KernelProvider(Provider):
     def outbox(self) -> Outbox:
         """The module's way to publish events."""
         return self._outbox
+
+    @provide(scope=Scope.APP)
+    def audit_trail(self) -> AuditTrail:
+        """The module's audit trail."""
+        return AuditTrail(module=self._module, database=self._database)
+
+    @provide(scope=Scope.APP)
+    def secrets(self) -> ModuleSecrets:
+        """The module's secrets."""
+        return ModuleSecrets(self._keys, module=self._module)
+
+    @provide(scope=Scope.APP)
+    def settings(self) -> Settings:
+        """What the operator chose."""
+        return self._settings
 
     @provide(scope=Scope.REQUEST)
     def actor(self, call: Call) -> Actor:

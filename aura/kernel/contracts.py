@@ -12,6 +12,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
 from aura.kernel.module import ModuleSpec
+from generated.aura.options.v1.access_pb2 import Access, access
 
 MAY_BE_REPEATED = {MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDEMPOTENT}
 
@@ -57,6 +58,17 @@ def may_be_repeated(path: str) -> bool:
     except KeyError:
         return False
     return method is not None and _may_be_repeated(method)
+
+
+@cache
+def access_of(path: str) -> Access:
+    """Returns who may call a method, given by its path, as its contract says; nobody if there is no such method."""
+    service, _, name = path.lstrip("/").rpartition("/")
+    try:
+        method = describe(service).methods_by_name.get(name)
+    except KeyError:
+        method = None
+    return method.GetOptions().Extensions[access] if method is not None else Access()
 
 
 def _may_be_repeated(method: MethodDescriptor) -> bool:

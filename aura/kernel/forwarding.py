@@ -91,7 +91,13 @@ class Forwarding(grpc.GenericRpcHandler):
         return forward
 
     def _metadata(self, call: Call, path: str, process: Process) -> Metadata:
-        identity = Identity(user=call.actor.user_id, module=call.actor.via_module or "", forwarded=True)
+        identity = Identity(
+            user=call.actor.user_id,
+            module=call.actor.via_module or "",
+            forwarded=True,
+            session=call.actor.session_id,
+            source=call.actor.source,
+        )
         return (
             *_passed_on(call.context.invocation_metadata() or ()),
             (IDENTITY_METADATA, self._identities.seal(identity, method=path, process=process.name)),

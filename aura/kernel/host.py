@@ -21,6 +21,7 @@ from aura.kernel.database_monitor import DatabaseMonitor, Revive
 from aura.kernel.events import admin_service as event_admin_service
 from aura.kernel.events.admin_service import EventAdminServicer, Peers
 from aura.kernel.events.bus import EventBus
+from aura.kernel.events.inbox import NO_DELIVERY, Delivery
 from aura.kernel.events.log import EventLog
 from aura.kernel.events.metrics import EventMetrics
 from aura.kernel.events.outbox import Outbox
@@ -35,6 +36,7 @@ from aura.kernel.housekeeping import Housekeeping
 from aura.kernel.http_server import HttpServer
 from aura.kernel.inprocess import InProcessServer
 from aura.kernel.interceptors.access_log import AccessLog
+from aura.kernel.interceptors.call import Call, platform_call
 from aura.kernel.interceptors.chain import Interceptor, InterceptorChain
 from aura.kernel.interceptors.dependencies import DeclaredDependencies
 from aura.kernel.interceptors.error_mapping import ErrorMapping
@@ -44,11 +46,12 @@ from aura.kernel.interceptors.request_id import RequestIds
 from aura.kernel.interceptors.trace_context import Tracing
 from aura.kernel.interceptors.validation import Validation
 from aura.kernel.listening import AddressInUse, listen, require_free
-from aura.kernel.module import ModuleSpec, load_module, validate_events, validate_services, validate_specs
+from aura.kernel.module import ModuleSpec, Startup, load_module, validate_events, validate_services, validate_specs
 from aura.kernel.reflection import SERVICES as REFLECTION_SERVICES
 from aura.kernel.reflection import add_reflection
 from aura.kernel.registry import ServiceRegistry, add_to_server, generated_servicer, owner_of_generated
 from aura.kernel.remote import server_credentials
+from aura.kernel.security.callers import AccessService, Callers
 from aura.kernel.security.internal_identity import InternalIdentities
 from aura.kernel.security.keys import KeyRing
 from aura.kernel.servicers import ScopedServicer, missing_methods
@@ -67,11 +70,18 @@ class HostedModule:
     container: Container
     bus: EventBus
     relay: Relay
+    startup: type[Startup] | None = None
     servicers: list[type[object]] = field(default_factory=list)
 
     def register(self, servicer_class: type[object]) -> None:
         """Notes a servicer that the module hosts."""
         self.servicers.append(servicer_class)
+
+    async def start_up(self) -> None:
+        """Runs what the module wants to be run when it is served, as the platform itself."""
+        if self.startup is not None:
+            with self.container({Call: platform_call(), Delivery: NO_DELIVERY}) as scope:
+                await scope.get(self.startup).run()
 
     @property
     def services(self) -> list[str]:
@@ -133,7 +143,7 @@ class Host:
             Tracing(),
             AccessLog(),
             ErrorMapping(),
-            CallerIdentity(identities=identities, process=self._process.name),
+            CallerIdentity(identities=identities, process=self._process.name, callers=self._find_callers()),
             self._admission,
         ]
         chain = InterceptorChain(
@@ -216,6 +226,7 @@ class Host:
         self._housekeeping.start()
         for module in self._modules.values():
             module.relay.start()
+            await module.start_up()
         if self._http:
             self._http.start()
 
@@ -266,6 +277,18 @@ class Host:
         modules = (service for name, spec in self._specs.items() for service in service_names(name, spec))
         return [*modules, module_service.SERVICE, event_admin_service.SERVICE, health.SERVICE]
 
+    def _find_callers(self) -> Callers | None:
+        """Returns what knows the callers with access tokens; None if no module of the platform does."""
+        for name, spec in self._specs.items():
+            if spec.access_service:
+                load_contract(name)
+                service = f"aura.{name}.v1.{spec.access_service}"
+                return Callers(AccessService(service, partial(self._kernel_channel, name)))
+        return None
+
+    def _kernel_channel(self, module: str) -> grpc.aio.Channel:
+        return self.registry.kernel_channel(module)
+
     def _host(
         self, name: str, spec: ModuleSpec, database_url: URL, keys: KeyRing, overrides: Sequence[Provider]
     ) -> HostedModule:
@@ -282,10 +305,16 @@ class Host:
         )
         outbox.wake = relay.wake
         kernel = KernelProvider(
-            name=name, database=database, keys=keys, services=self.registry.for_module(name), outbox=outbox
+            name=name,
+            database=database,
+            keys=keys,
+            services=self.registry.for_module(name),
+            outbox=outbox,
+            settings=self._settings,
         )
         container = module_container(module, kernel, overrides)
-        hosted = HostedModule(database=database, container=container, bus=bus, relay=relay)
+        startup = module.startup() if hasattr(module, "startup") else None
+        hosted = HostedModule(database=database, container=container, bus=bus, relay=relay, startup=startup)
         module.register_services(hosted)
         missing = [method for servicer in hosted.servicers for method in missing_methods(servicer)]
         validate_services(name, spec, (service.rpartition(".")[2] for service in hosted.services), missing)

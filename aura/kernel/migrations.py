@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 
+from aura.kernel.audit import audit_table
 from aura.kernel.database import owner_of, role_of, role_password
 from aura.kernel.events.subscriptions import Subscription, obsolete_subscriptions, sync_subscriptions
 from aura.kernel.events.tables import event_tables
@@ -272,6 +273,15 @@ def drop_event_tables(module: str) -> None:
     """Drops what `create_event_tables` made; for use in a revision."""
     for each in event_tables(module).all:
         op.drop_table(each.name, schema=module)
+
+
+def create_audit_table(module: str) -> None:
+    """Creates a module's audit trail, append-only; for use in a revision."""
+    table = audit_table(module)
+    op.execute(CreateTable(table))
+    for index in table.indexes:
+        index.create(op.get_bind())
+    make_append_only(module, table.name)
 
 
 def make_append_only(module: str, table_name: str) -> None:

@@ -38,6 +38,8 @@ class ModuleSpec:
         subscribes: The types of the events it handles; these are not dependencies.
         subscribes_from_retained: Those of them of which a new subscription also gets the events of the past, as far as
             their publisher still keeps them.
+        access_service: The service by which it tells the platform what callers are, if it is the module that knows: one
+            with the methods ListVerificationKeys and GetAccess.
         entry: Its door, as `package.module:Class`.
     """
 
@@ -51,6 +53,7 @@ class ModuleSpec:
     entry: str
     dependencies: tuple[str, ...] = ()
     provides: tuple[str, ...] = ()
+    access_service: str = ""
     publishes: tuple[str, ...] = ()
     subscribes: tuple[str, ...] = ()
     subscribes_from_retained: tuple[str, ...] = ()
@@ -77,6 +80,14 @@ class Module(Protocol):
 
     def subscribe_to_events(self, event_bus: EventBus) -> None:
         """Subscribes to each type of event that the module's specification names."""
+        ...
+
+
+class Startup(Protocol):
+    """Something that a module does once it is served; made by the module's container."""
+
+    async def run(self) -> None:
+        """Does it. The process serves only once this is done."""
         ...
 
 

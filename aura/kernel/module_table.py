@@ -62,7 +62,10 @@ def modules_graph(specs: Mapping[str, ModuleSpec], topology: Topology) -> str:
     lines += [f"  {module} --> {dependency}" for module, spec in specs.items() for dependency in spec.dependencies]
     publishers = {event: module for module, spec in specs.items() for event in spec.publishes}
     lines += [
-        f"  {publishers[event]} -. {event} .-> {module}" for module, spec in specs.items() for event in spec.subscribes
+        f"  {publishers[event]} -. {event} .-> {module}"
+        for module, spec in specs.items()
+        for event in spec.subscribes
+        if publishers[event] != module  # what a module tells itself is its own business
     ]
     return "\n".join(lines)
 

@@ -5,21 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf.message import Message
 
 from aura.kernel.errors import FieldViolation, InvalidArgument
 from aura.kernel.security.keys import KeyRing
+from aura.kernel.security.sealing import Sealer
 
 DEFAULT_PAGE_SIZE = 50
 MAXIMUM_PAGE_SIZE = 1000
-NONCE_BYTES = 12
 
 Position = list[Any]
 """Where a page ended: the sort keys of its last item, in a form that JSON has."""
@@ -61,15 +58,13 @@ class PageTokens:
     """Seals positions into page tokens and opens them again (AES-256-GCM)."""
 
     def __init__(self, keys: KeyRing) -> None:
-        self._cipher = AESGCM(keys.key("page-tokens"))
+        self._sealer = Sealer(keys.key("page-tokens"))
 
     def seal(self, position: Position | None, *, request: Message, actor: str) -> str:
         """Returns the token that continues `request` after `position`, for this actor only; none at the end."""
         if position is None:
             return ""
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        sealed = self._cipher.encrypt(nonce, json.dumps(position).encode(), _query(request, actor))
-        return _encoded(nonce + sealed)
+        return _encoded(self._sealer.seal(json.dumps(position).encode(), context=_query(request, actor)))
 
     def open(self, *, request: Message, actor: str) -> Position | None:
         """Returns the position in the request's `page_token`; None if it has none.
@@ -84,8 +79,8 @@ class PageTokens:
             data = base64.urlsafe_b64decode(token.encode())
             if _encoded(data) != token:  # base64 may spell the same bytes in more than one way
                 raise PageTokenInvalid
-            opened = self._cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], _query(request, actor))
-        except (ValueError, InvalidTag):
+            opened = self._sealer.open(data, context=_query(request, actor))
+        except ValueError:
             raise PageTokenInvalid from None
         position: Position = json.loads(opened)
         return position

@@ -19,7 +19,7 @@ from aura.kernel.interceptors.dependencies import require_declared
 from aura.kernel.interceptors.identity import CALLER_MODULE, CALLER_USER, acting_user
 from aura.kernel.module import ModuleSpec
 from aura.kernel.remote import RemoteProcess, error_of_call, watch
-from aura.kernel.security.actor import LOCAL_ACTOR_ID
+from aura.kernel.security.actor import KERNEL, LOCAL_ACTOR_ID
 from aura.kernel.security.internal_identity import IDENTITY_METADATA, Identity, InternalIdentities
 from aura.kernel.topology import Process, Topology
 
@@ -72,6 +72,14 @@ class ServiceRegistry:
     def event_channel(self, *, publisher: str, subscriber: str) -> grpc.aio.Channel:
         """Returns the channel on which a publisher's events reach the process that hosts a subscriber."""
         return self._channel_to(subscriber, publisher)
+
+    def service_names(self) -> frozenset[str]:
+        """Returns the full names of all services that the platform's modules provide."""
+        return frozenset(name for module, spec in self._specs.items() for name in service_names(module, spec))
+
+    def kernel_channel(self, module: str) -> grpc.aio.Channel:
+        """Returns the channel on which the platform itself reaches a module."""
+        return self._channel_to(module, KERNEL)
 
     def _channel_to(self, dependency: str, caller: str) -> grpc.aio.Channel:
         if dependency in self._process.modules:
@@ -164,6 +172,10 @@ class ModuleServices:
     def __init__(self, *, registry: ServiceRegistry, module: str) -> None:
         self._registry = registry
         self._module = module
+
+    def names(self) -> frozenset[str]:
+        """Returns the full names of all services that the platform's modules provide."""
+        return self._registry.service_names()
 
     def stub(self, stub_class: Callable[[grpc.aio.Channel], Stub]) -> Stub:
         """Returns a stub of a generated class, as `UserServiceStub`.

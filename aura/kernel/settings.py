@@ -92,6 +92,19 @@ class Settings(BaseSettings):
         0.2, gt=0, le=60, description="pause after the first failure of an event; it doubles up to one minute"
     )
     event_retention_days: float = Field(7.0, ge=0, le=3650, description="days that events are kept once delivered")
+    public_url: str = Field(
+        "http://localhost:8080",
+        pattern=r"^https?://[^\s]+[^/\s]$",
+        description="where people find the product; links in mails begin with it",
+    )
+    smtp_url: SecretStr | None = Field(
+        None, description="mail server, as smtps://user:password@host:465; none: mails are shown where the server runs"
+    )
+    mail_from: str = Field("Aura <no-reply@localhost>", min_length=3, description="sender of mails")
+    password_memory_kib: int = Field(
+        47_104, ge=8_192, le=4_194_304, description="memory that each hash of a password takes, in KiB (argon2id)"
+    )
+    password_passes: int = Field(1, ge=1, le=100, description="how often a hash goes through that memory")
     maximum_message_bytes: int = Field(
         4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="largest message accepted from others, in bytes"
     )
@@ -118,6 +131,13 @@ class Settings(BaseSettings):
             )
         return url
 
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_smtp(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("smtps://", "smtp://", "smtp+plain://")):
+            raise ValueError("must begin with smtps://, smtp:// (STARTTLS) or smtp+plain:// (not encrypted)")
+        return url
+
     @model_validator(mode="after")
     def _production_has_no_stand_ins(self) -> Settings:
         if self.environment is Environment.PRODUCTION:
@@ -127,6 +147,8 @@ class Settings(BaseSettings):
                 )
             if self.secret_key_file is None:
                 raise ValueError("AURA_SECRET_KEY_FILE is required in production")
+            if self.smtp_url is None:
+                raise ValueError("AURA_SMTP_URL is required in production; showing mails is for development")
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from sqlalchemy import Executable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from aura.kernel.audit import AuditEntry, AuditTrail
 from aura.kernel.database import Database, Parameters, Rows, connection_held, rows_of
 from aura.kernel.events.inbox import Delivery
 from aura.kernel.events.outbox import Outbox, OutgoingEvent
@@ -25,7 +26,17 @@ class UnitOfWork:
     Modules subclass it to hang their repositories on it.
     """
 
-    def __init__(self, *, database: Database, request: IdempotentRequest, outbox: Outbox, delivery: Delivery) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        request: IdempotentRequest,
+        outbox: Outbox,
+        delivery: Delivery,
+        audit_trail: AuditTrail,
+    ) -> None:
+        self._audit_trail = audit_trail
+        self._audited: list[AuditEntry] = []
         self._database = database
         self._request = request
         self._outbox = outbox
@@ -45,7 +56,7 @@ class UnitOfWork:
     async def __aenter__(self) -> Self:
         if self._connection is not None:
             raise RuntimeError("the unit of work is open already; there is one per request")
-        self._events, self._cancelled_keys = [], []
+        self._events, self._cancelled_keys, self._audited = [], [], []
         self._connection = await self._database.engine.connect()
         self._held = connection_held.set(True)
         if self._request.request_id:
@@ -94,6 +105,12 @@ class UnitOfWork:
             raise RuntimeError("scheduled events are cancelled in an open unit of work")
         self._cancelled_keys.append(key)
 
+    def audit(self, entry: AuditEntry) -> None:
+        """Adds an entry to the audit trail, if the unit of work is committed."""
+        if self._connection is None:
+            raise RuntimeError("the audit trail is written in an open unit of work, with the changes that it tells of")
+        self._audited.append(entry)
+
     async def commit(self, resource_id: UUID | None = None) -> None:
         """Makes all that was done since entering last, and remembers the request by the id of its resource."""
         await self._delivery.mark(self.connection)
@@ -103,10 +120,12 @@ class UnitOfWork:
             await self._outbox.cancel(self.connection, self._cancelled_keys)
         if self._events:
             await self._outbox.write(self.connection, self._events)
+        if self._audited:
+            await self._audit_trail.write(self.execute, self._audited)
         await self.connection.commit()
         if self._events:
             self._outbox.committed(self._events)
-        self._events, self._cancelled_keys = [], []
+        self._events, self._cancelled_keys, self._audited = [], [], []
 
     async def _claim_request(self) -> None:
         try:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
-from aura.kernel.errors import AlreadyExists, FailedPrecondition, FieldViolation, InvalidArgument, NotFound
+from aura.kernel.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    FieldViolation,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unauthenticated,
+)
 
 MAXIMUM_LISTED = 20  # gRPC's clients refuse more than 8 KiB of trailing metadata
 
@@ -53,8 +62,11 @@ class EmailInvalid(_FieldInvalid):
     """The text is no e-mail address that mail can be sent to."""
 
     reason = "EMAIL_INVALID"
-    field = "user.email"
     description = "must be an e-mail address, as ada@example.com"
+
+    def __init__(self, *, field: str = "user.email") -> None:
+        self.field = field
+        super().__init__()
 
 
 class PhoneNumberInvalid(_FieldInvalid):
@@ -110,3 +122,138 @@ class LastRole(FailedPrecondition):
             f"ROLE_{role} is the user's only role; grant another one first, or deactivate the account",
             metadata={"role": f"ROLE_{role}"},
         )
+
+
+class PasswordRefused(InvalidArgument):
+    """The password may not be used; the description says why (NIST SP 800-63B-4, 3.1.1.2)."""
+
+    reason = "PASSWORD_REFUSED"
+
+    def __init__(self, field: str, description: str) -> None:
+        super().__init__(
+            f"{field} {description}",
+            violations=[FieldViolation(field=field, description=description, rule=self.reason)],
+        )
+
+
+class CredentialsInvalid(Unauthenticated):
+    """Who asks has not proved who they are: unknown, wrong, locked or out of use, which is not told apart."""
+
+    reason = "CREDENTIALS_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "these credentials are not valid, or were tried too often; try again later, or ask for a new password"
+        )
+
+
+class SecondFactorRequired(Unauthenticated):
+    """The password is right, and a code must go with it."""
+
+    reason = "SECOND_FACTOR_REQUIRED"
+
+    def __init__(self) -> None:
+        super().__init__("log in with the same password and the code that your authenticator app shows, in `code`")
+
+
+class CodeInvalid(Unauthenticated):
+    """A code that was sent by mail is not good: wrong, used, expired or tried too often, which is not told apart."""
+
+    reason = "CODE_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("this code is not valid, or not any more; ask for a new one")
+
+
+class RefreshTokenInvalid(Unauthenticated):
+    """The refresh token is good for nothing."""
+
+    reason = "REFRESH_TOKEN_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("the refresh token is not valid, or not any more; log in again")
+
+
+class SignInRequired(Unauthenticated):
+    """The call must be made by a user who is logged in."""
+
+    reason = "SIGN_IN_REQUIRED"
+
+    def __init__(self) -> None:
+        super().__init__("log in first, and send the access token in the metadata `authorization`, behind `Bearer `")
+
+
+class AccessEnded(Unauthenticated):
+    """The session, the user or the client is no more."""
+
+    reason = "ACCESS_ENDED"
+
+    def __init__(self) -> None:
+        super().__init__("the session has ended, or the account is out of use")
+
+
+class TotpEnabled(FailedPrecondition):
+    """An authenticator app is set up already."""
+
+    reason = "TOTP_ENABLED"
+
+    def __init__(self) -> None:
+        super().__init__("an authenticator app is set up already; disable it first")
+
+
+class TotpNotEnrolled(FailedPrecondition):
+    """No authenticator app is set up, or none is being set up."""
+
+    reason = "TOTP_NOT_ENROLLED"
+
+    def __init__(self) -> None:
+        super().__init__("no authenticator app is set up; begin with EnrollTotp")
+
+
+class LoginSessionNotFound(NotFound):
+    """The user has no such session."""
+
+    reason = "LOGIN_SESSION_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("the user has no such login session")
+
+
+class ServiceUnknown(InvalidArgument):
+    """The platform has no service of this name."""
+
+    reason = "SERVICE_UNKNOWN"
+
+    def __init__(self, service: str) -> None:
+        description = f"{service} is no service of this platform; name one as aura.users.v1.UserService"
+        super().__init__(
+            f"services: {description}",
+            violations=[FieldViolation(field="services", description=description, rule=self.reason)],
+        )
+
+
+class ServiceClientNotFound(NotFound):
+    """There is no such client."""
+
+    reason = "SERVICE_CLIENT_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("there is no client with this id")
+
+
+class AdminExists(AlreadyExists):
+    """The platform has an admin."""
+
+    reason = "ADMIN_EXISTS"
+
+    def __init__(self) -> None:
+        super().__init__("the platform has an admin already")
+
+
+class TooManyLogins(ResourceExhausted):
+    """More passwords wait to be checked than can be in reasonable time."""
+
+    reason = "TOO_MANY_LOGINS"
+
+    def __init__(self) -> None:
+        super().__init__("too many passwords are being checked at present; try again", retry_after=timedelta(seconds=2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.protobuf.message import Message
 
-from aura.users.models import Change, ChangeKind, User
+from aura.users.models.user import Change, ChangeKind, User
 from generated.aura.options.v1 import access_pb2
 from generated.aura.users.v1 import events_pb2
 

@@ -15,7 +15,7 @@ VIOLATIONS = {
     "modules never import one another": ("aura/mentalhealth/module.py", "import aura.users.errors"),
     "the kernel knows no module": ("aura/kernel/clock.py", "import aura.users.errors"),
     "modules leave alone what tells who is calling": (
-        "aura/users/services.py",
+        "aura/users/services/users.py",
         "import aura.kernel.security.internal_identity",
     ),
     "aura.kernel.inprocess depends on nothing else in Aura": (
@@ -27,9 +27,9 @@ VIOLATIONS = {
         "import aura.kernel.ids",
     ),
     "aura.kernel.errors depends on nothing else in Aura": ("aura/kernel/errors.py", "import aura.kernel.ids"),
-    "users keeps its layers (layered)": ("aura/users/models.py", "import aura.users.services"),
+    "users keeps its layers (layered)": ("aura/users/models/user.py", "import aura.users.services"),
     "users does not call mentalhealth, which it does not declare": (
-        "aura/users/services.py",
+        "aura/users/services/users.py",
         "import generated.aura.mentalhealth.v1.disorder_pb2",
     ),
     "mentalhealth keeps its layers (clean)": (
@@ -42,7 +42,7 @@ VIOLATIONS = {
         "import generated.aura.users.v1.user_pb2",
     ),
     "users does not handle events of mentalhealth, to which it does not subscribe": (
-        "aura/users/services.py",
+        "aura/users/services/users.py",
         "import generated.aura.mentalhealth.v1.events_pb2",
     ),
     "mentalhealth handles events of users in its subscribers only": (

@@ -21,6 +21,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from tests.support.server_process import ServerProcess
 
 USERS = "aura.users.v1.UserService"
+AUTHENTICATION = "aura.users.v1.AuthenticationService"
+ACCESS = "aura.users.v1.AccessService"
 SESSIONS = "aura.mentalhealth.v1.TherapySessionService"
 DISORDERS = "aura.mentalhealth.v1.DisorderService"
 MODULES = "aura.modules.v1.ModuleService"
@@ -46,6 +48,28 @@ METHODS = {
         "RevokeRole",
         "UpdateUser",
     ],
+    AUTHENTICATION: [
+        "ChangePassword",
+        "ConfirmTotp",
+        "CreateAccount",
+        "CreateServiceClient",
+        "DisableTotp",
+        "EnrollTotp",
+        "GetJwks",
+        "IssueServiceToken",
+        "ListLoginSessions",
+        "Login",
+        "Logout",
+        "RefreshToken",
+        "Register",
+        "RequestPasswordReset",
+        "ResetPassword",
+        "RevokeLoginSession",
+        "RevokeServiceClient",
+        "RotateSigningKey",
+        "VerifyEmail",
+    ],
+    ACCESS: ["GetAccess", "ListVerificationKeys"],
     SESSIONS: [
         "CancelTherapySession",
         "EndTherapySession",
@@ -215,7 +239,7 @@ def test_shows_its_modules(buf: Buf):
 
     assert [(module["moduleId"], module["services"], module.get("dependencies", [])) for module in modules] == [
         ("mentalhealth", [SESSIONS, DISORDERS], ["users"]),
-        ("users", [USERS], []),
+        ("users", [USERS, AUTHENTICATION, ACCESS], []),
     ]
 
 

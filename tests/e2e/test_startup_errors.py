@@ -25,7 +25,7 @@ from tests.support.server_process import Finished, ServerProcess, write_secret_k
 
 PASSWORD = "hunter2"
 REFUSING = f"postgresql://ada:{PASSWORD}@127.0.0.1:1/aura"
-PRODUCTION = {"environment": "production"}
+PRODUCTION = {"environment": "production", "smtp_url": "smtp+plain://127.0.0.1:1"}
 IS_ROOT = os.geteuid() == 0
 A_FEW_SECONDS = 20.0  # with several starting at once
 SECRET = "a secret of the tests, that is long enough"

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import URL, text
 
+from aura.kernel.audit import AuditTrail
 from aura.kernel.database import Database, as_aura_error
 from aura.kernel.errors import AuraError, Internal, Unavailable
 from aura.kernel.events import outbox as outbox_module
@@ -81,7 +82,13 @@ class World:
             table=idempotency_table("users"), actor="ada", method="m", request_id="", fingerprint=b""
         )
         outbox = Outbox(module="users", publishes=AURA_MODULES["users"].publishes)
-        return UnitOfWork(database=self.database, request=request, outbox=outbox, delivery=NO_DELIVERY)
+        return UnitOfWork(
+            database=self.database,
+            request=request,
+            outbox=outbox,
+            delivery=NO_DELIVERY,
+            audit_trail=AuditTrail(module="users", database=self.database),
+        )
 
     async def publish(self, *events: Any, **options: Any) -> None:
         async with self.work() as work:

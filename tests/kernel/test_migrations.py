@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from aura.kernel.audit import audit_table
 from aura.kernel.database import Database, async_url, role_of, role_password, sqlstate_of
 from aura.kernel.embedded_postgres import EmbeddedPostgres
 from aura.kernel.events.tables import event_tables
@@ -23,7 +24,8 @@ from aura.kernel.migrations import MigrationError, Migrator, applied_revision, s
 from aura.kernel.security.keys import KeyRing
 from aura.mentalhealth.infrastructure import tables
 from aura.modules import AURA_MODULES
-from aura.users.models import users_table
+from aura.users.models import account, login_session
+from aura.users.models.user import users_table
 
 KEYS = KeyRing(b"the secret of these tests, 32 bytes or more")
 MODULES = list(AURA_MODULES)
@@ -370,7 +372,12 @@ async def described(url: URL, module: str) -> list[str]:
 
 
 DESCRIBED = {
-    "users": [users_table.metadata, idempotency_table("users").metadata, event_tables("users").inbox.metadata],
+    "users": [
+        *{table.metadata for table in (users_table, account.credentials_table, login_session.login_sessions_table)},
+        idempotency_table("users").metadata,
+        event_tables("users").inbox.metadata,
+        audit_table("users").metadata,
+    ],
     "mentalhealth": [
         tables.metadata,
         idempotency_table("mentalhealth").metadata,

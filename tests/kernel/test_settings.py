@@ -34,6 +34,7 @@ def test_takes_every_setting_from_the_environment_it_is_given():
             "AURA_DATABASE_URL": URL,
             "AURA_DATABASE_ADMIN_URL": "postgres://admin@localhost/aura",
             "AURA_SECRET_KEY_FILE": "/keys/secret",
+            "AURA_SMTP_URL": "smtps://aura:secret@mail.example.com",
             "AURA_LOG_LEVEL": "debug",
             "AURA_LOG_FORMAT": "json",
             "AURA_DRAIN_SECONDS": "0.5",
@@ -126,6 +127,31 @@ def test_production_requires_a_secret_key_file():
     (problem,) = problems_of(AURA_ENVIRONMENT="production", AURA_DATABASE_URL=URL)
 
     assert problem == "AURA_SECRET_KEY_FILE is required in production"
+
+
+def test_production_requires_a_mail_server():
+    given = {"AURA_DATABASE_URL": URL, "AURA_SECRET_KEY_FILE": "/keys/secret"}
+
+    (problem,) = problems_of(AURA_ENVIRONMENT="production", **given)
+
+    assert problem == "AURA_SMTP_URL is required in production; showing mails is for development"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("AURA_SMTP_URL", "http://mail", "must begin with smtps://, smtp:// (STARTTLS) or smtp+plain://"),
+        ("AURA_PUBLIC_URL", "aura.example.com", "should match pattern"),
+        ("AURA_PUBLIC_URL", "https://aura.example.com/", "should match pattern"),
+        ("AURA_PASSWORD_MEMORY_KIB", "100", "greater than or equal to 8192"),
+        ("AURA_HTTP_PORT", "50051", "must differ from AURA_PORT"),
+    ],
+)
+def test_says_what_is_wrong_with_mail_passwords_and_ports(variable: str, value: str, says: str):
+    (problem,) = problems_of(**{variable: value})
+
+    assert variable in problem
+    assert says in problem
 
 
 def test_shows_no_secret():

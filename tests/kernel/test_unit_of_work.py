@@ -11,6 +11,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from sqlalchemy import Interval, cast, func, insert, literal, select, text, update
 from sqlalchemy.exc import DBAPIError
 
+from aura.kernel.audit import AuditTrail
 from aura.kernel.channel import ConnectionHeld
 from aura.kernel.database import Database, connection_held
 from aura.kernel.events.inbox import NO_DELIVERY
@@ -25,7 +26,7 @@ from aura.kernel.idempotency import (
 )
 from aura.kernel.unit_of_work import UnitOfWork
 from aura.modules import AURA_MODULES
-from aura.users.models import users_table
+from aura.users.models.user import users_table
 from tests.support.cluster import KEYS
 from tests.support.services import KINDS, TRANSPORTS, echo, handlers, module_channel, path_of, serving
 
@@ -45,7 +46,13 @@ def request(request_id: str = "", *, actor: str = "ada", method: str = METHOD, b
 
 def work_on(database: Database, *arguments: Any, **options: Any) -> UnitOfWork:
     outbox = Outbox(module="users", publishes=AURA_MODULES["users"].publishes)
-    return UnitOfWork(database=database, request=request(*arguments, **options), outbox=outbox, delivery=NO_DELIVERY)
+    return UnitOfWork(
+        database=database,
+        request=request(*arguments, **options),
+        outbox=outbox,
+        delivery=NO_DELIVERY,
+        audit_trail=AuditTrail(module="users", database=database),
+    )
 
 
 async def add_user(work: UnitOfWork) -> UUID:

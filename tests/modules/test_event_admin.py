@@ -161,10 +161,11 @@ async def test_others_are_left_alone(platform: Platform, chosen: dict[str, str])
 async def test_the_lag_of_each_subscription_is_seen(platform: Platform):
     await dead_letter(platform)
 
-    (lag,) = (await platform.events.GetEventLag(pb.GetEventLagRequest())).subscriptions
+    lag, own = (await platform.events.GetEventLag(pb.GetEventLagRequest())).subscriptions
 
     assert (lag.source, lag.subscriber, lag.waiting, lag.dead) == ("users", "mentalhealth", 1, 1)
     assert 0 < lag.lag_seconds < 60
+    assert (own.source, own.subscriber, own.waiting) == ("users", "users", 0)
 
 
 async def test_an_event_is_shown_with_how_far_it_has_come(platform: Platform):

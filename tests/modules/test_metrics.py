@@ -73,7 +73,7 @@ async def get(platform: Platform, path: str, method: str = "GET") -> tuple[int, 
 
 
 async def test_events_are_counted_from_their_publication_to_their_end(platform: Platform, database_url: URL):
-    link = ("users", "mentalhealth")
+    link, own = ("users", "mentalhealth"), {("users", "users"): 0}
     user = await platform.create_patient()
     await platform.users.DeactivateUser(DeactivateUserRequest(user_id=user.user_id, reason="moved"))
     await until_handled(database_url, ["users"])
@@ -85,11 +85,12 @@ async def test_events_are_counted_from_their_publication_to_their_end(platform: 
 
     assert dead["published_total"] == {("users", "user.registered"): 1, ("users", "user.deactivated"): 1}
     assert (dead["retried_total"], dead["dead_total"]) == ({link: 2}, {link: 1})
-    assert (dead["waiting"], dead["dead_letters"]) == ({link: 1}, {link: 1})
+    assert (dead["waiting"], dead["dead_letters"]) == ({link: 1} | own, {link: 1} | own)
     assert 0 < dead["lag_seconds"][link] < 60
     assert "delivered_total" not in dead
     assert (handled["delivered_total"], handled["retried_total"]) == ({link: 1}, {link: 3})
-    assert (handled["waiting"], handled["lag_seconds"], handled["dead_letters"]) == ({link: 0}, {link: 0}, {link: 0})
+    none = {link: 0} | own
+    assert handled["waiting"] == handled["lag_seconds"] == handled["dead_letters"] == none
 
 
 async def test_figures_hold_no_word_of_what_went_wrong(platform: Platform, database_url: URL):

@@ -19,6 +19,7 @@ import asyncpg
 import pytest
 from sqlalchemy import URL
 
+from aura.kernel.audit import AuditTrail
 from aura.kernel.database import Database, sync_url
 from aura.kernel.events.inbox import NO_DELIVERY
 from aura.kernel.events.outbox import Outbox
@@ -101,7 +102,13 @@ async def _publish(url: URL, size: Size) -> None:
         for number in range(publisher, size.events, PUBLISHERS):
             subject = number % size.subjects
             counts[subject] += 1
-            work = UnitOfWork(database=database, request=request, outbox=outbox, delivery=NO_DELIVERY)
+            work = UnitOfWork(
+                database=database,
+                request=request,
+                outbox=outbox,
+                delivery=NO_DELIVERY,
+                audit_trail=AuditTrail(module=PUBLISHER, database=database),
+            )
             async with work:
                 work.publish(message(subject=str(subject), number=counts[subject]))
                 await work.commit()

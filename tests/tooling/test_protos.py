@@ -18,6 +18,7 @@ from google.protobuf.descriptor_pb2 import (
     MethodDescriptorProto,
 )
 
+from aura.kernel.security.actor import KERNEL
 from aura.kernel.tooling import protos
 from aura.modules import AURA_MODULES
 from generated.aura.options.v1 import access_pb2, event_pb2, sensitivity_pb2
@@ -29,6 +30,7 @@ EVENTS = "aura/users/v1/events.proto"
 EVENT_TYPE = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*")
 USER, SESSION = "aura/users/v1/user.proto", "aura/mentalhealth/v1/therapy_session.proto"
 PII, PHI = sensitivity_pb2.SENSITIVITY_PII, sensitivity_pb2.SENSITIVITY_PHI
+SECRET = sensitivity_pb2.SENSITIVITY_SECRET
 HTTP_VERBS = {"get", "put", "post", "delete", "patch"}
 SENSITIVE = {
     "aura.users.v1.User.email": PII,
@@ -40,6 +42,39 @@ SENSITIVE = {
     "aura.users.v1.ReactivateUserRequest.reason": PII,
     "aura.users.v1.GrantRoleRequest.reason": PII,
     "aura.users.v1.RevokeRoleRequest.reason": PII,
+    "aura.users.v1.RegisterRequest.email": PII,
+    "aura.users.v1.RegisterRequest.password": SECRET,
+    "aura.users.v1.RegisterRequest.display_name": PII,
+    "aura.users.v1.VerifyEmailRequest.email": PII,
+    "aura.users.v1.VerifyEmailRequest.code": SECRET,
+    "aura.users.v1.LoginRequest.email": PII,
+    "aura.users.v1.LoginRequest.password": SECRET,
+    "aura.users.v1.LoginRequest.code": SECRET,
+    "aura.users.v1.TokenPair.access_token": SECRET,
+    "aura.users.v1.TokenPair.refresh_token": SECRET,
+    "aura.users.v1.RefreshTokenRequest.refresh_token": SECRET,
+    "aura.users.v1.ChangePasswordRequest.current_password": SECRET,
+    "aura.users.v1.ChangePasswordRequest.new_password": SECRET,
+    "aura.users.v1.RequestPasswordResetRequest.email": PII,
+    "aura.users.v1.ResetPasswordRequest.email": PII,
+    "aura.users.v1.ResetPasswordRequest.code": SECRET,
+    "aura.users.v1.ResetPasswordRequest.new_password": SECRET,
+    "aura.users.v1.EnrollTotpRequest.password": SECRET,
+    "aura.users.v1.EnrollTotpResponse.secret": SECRET,
+    "aura.users.v1.EnrollTotpResponse.uri": SECRET,
+    "aura.users.v1.ConfirmTotpRequest.code": SECRET,
+    "aura.users.v1.ConfirmTotpResponse.recovery_codes": SECRET,
+    "aura.users.v1.DisableTotpRequest.password": SECRET,
+    "aura.users.v1.DisableTotpRequest.code": SECRET,
+    "aura.users.v1.CreateServiceClientResponse.client_secret": SECRET,
+    "aura.users.v1.IssueServiceTokenRequest.client_secret": SECRET,
+    "aura.users.v1.IssueServiceTokenResponse.access_token": SECRET,
+    "aura.users.v1.CreateAccountRequest.email": PII,
+    "aura.users.v1.CreateAccountRequest.display_name": PII,
+    "aura.users.v1.CreateAccountRequest.password": SECRET,
+    "aura.users.v1.CreateAccountResponse.password": SECRET,
+    "aura.users.v1.LoginSession.source": PII,
+    "aura.users.v1.LoginSession.user_agent": PII,
     "aura.mentalhealth.v1.TherapySession.patient_id": PHI,
     "aura.mentalhealth.v1.TherapySessionTransition.reason": PHI,
     "aura.mentalhealth.v1.ScheduleTherapySessionRequest.patient_id": PHI,
@@ -302,7 +337,7 @@ def is_required(field: FieldDescriptorProto) -> bool:
 
 
 def caller_faults(rule: access_pb2.Access, module: str) -> list[str]:
-    unknown = [f"caller {caller} is no module" for caller in rule.callers if caller not in AURA_MODULES]
+    unknown = [f"caller {caller} is no module" for caller in rule.callers if caller not in {*AURA_MODULES, KERNEL}]
     undeclared = [
         f"caller {caller} does not depend on {module}"
         for caller in rule.callers

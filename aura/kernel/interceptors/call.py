@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import grpc
 
@@ -51,6 +51,12 @@ class Call:
         """Returns the text that came in the metadata under a key; empty if none did."""
         value = self.metadata.get(key, "")
         return value if isinstance(value, str) else ""
+
+
+def platform_call() -> Call:
+    """Returns what stands for a call where the platform itself has something done, and nobody waits for an answer."""
+    method = Method(path="", request_streaming=False, response_streaming=False)
+    return Call(method=method, context=cast("Context", None))
 
 
 current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)

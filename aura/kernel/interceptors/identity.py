@@ -4,53 +4,72 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from aura.kernel.contracts import may_be_repeated
 from aura.kernel.interceptors.chain import DO_NOT_RETRY, Interceptor
+from aura.kernel.security.access_tokens import AccessTokenInvalid, bearer_token
 from aura.kernel.security.actor import LOCAL_ACTOR_ID, Actor
 from aura.kernel.security.internal_identity import IDENTITY_METADATA, RESERVED_PREFIX, IdentityRefused
 
 if TYPE_CHECKING:
     from aura.kernel.interceptors.call import Call
+    from aura.kernel.security.callers import Callers
     from aura.kernel.security.internal_identity import InternalIdentities
 
 acting_user: ContextVar[str] = ContextVar("acting_user", default=LOCAL_ACTOR_ID)
 """On whose behalf the present task calls other modules. What a module does to its `Call` does not change it."""
 
+AUTHORIZATION = "authorization"
 CALLER_MODULE, CALLER_USER = "aura-caller-module", "aura-caller-user"
 
 
 class CallerIdentity(Interceptor):
     """Reads the caller from what the in-process channel was bound to, or from the token of another process.
 
-    A call with neither is from outside, and the local actor's. Any other reserved metadata is refused: someone tries to
-    pass for what they are not.
+    A call with neither is from outside: of whom its access token says, or the local actor's. Any other reserved
+    metadata is refused: someone tries to pass for what they are not.
     """
 
-    def __init__(self, *, identities: InternalIdentities, process: str) -> None:
+    def __init__(self, *, identities: InternalIdentities, process: str, callers: Callers | None = None) -> None:
         self._identities = identities
         self._process = process
+        self._callers = callers
 
     async def on_call(self, call: Call) -> None:
         """Sets the call's actor.
 
         Raises:
             IdentityRefused: The call claims to come from within the platform, and does not prove it.
+            AccessTokenInvalid: It carries an access token that is not to be trusted.
         """
         bound = call.context.auth_context()
         if CALLER_MODULE in bound:
             call.in_process = True
             call.actor = Actor(user_id=_text(bound[CALLER_USER]), via_module=_text(bound[CALLER_MODULE]))
-        for key, value in call.metadata.items():
-            if key.startswith(RESERVED_PREFIX):
-                if key != IDENTITY_METADATA or CALLER_MODULE in bound:
-                    raise IdentityRefused("is not to be given by hand")
-                self._open(call, value)
+        for key in call.metadata:
+            if key.startswith(RESERVED_PREFIX) and (key != IDENTITY_METADATA or CALLER_MODULE in bound):
+                raise IdentityRefused("is not to be given by hand")
+        if IDENTITY_METADATA in call.metadata:
+            self._open(call, call.metadata[IDENTITY_METADATA])
+        elif CALLER_MODULE not in bound:
+            call.actor = await self._from_outside(call)
         acting_user.set(call.actor.user_id)
         if call.actor.via_module is not None or call.forwarded:
             # A module sees one attempt wherever the other is hosted, and decides by itself; so does who calls by way of
             # another process.
             call.context.set_trailing_metadata((*(call.context.trailing_metadata() or ()), DO_NOT_RETRY))
+
+    async def _from_outside(self, call: Call) -> Actor:
+        source = source_of(call.context.peer() or "")
+        if AUTHORIZATION not in call.metadata:
+            return Actor(user_id=LOCAL_ACTOR_ID, source=source)
+        values = [value for key, value in call.context.invocation_metadata() or () if key == AUTHORIZATION]
+        token = bearer_token(values)
+        if self._callers is None:
+            raise AccessTokenInvalid
+        service = call.method.path[1:].rpartition("/")[0]
+        return await self._callers.actor(token, service=service, source=source)
 
     def _open(self, call: Call, token: str | bytes) -> None:
         path = call.method.path
@@ -60,8 +79,19 @@ class CallerIdentity(Interceptor):
             process=self._process,
             repeatable=may_be_repeated(path),
         )
-        call.actor = Actor(user_id=identity.user, via_module=identity.module or None)
+        call.actor = Actor(
+            user_id=identity.user,
+            via_module=identity.module or None,
+            session_id=identity.session,
+            source=identity.source,
+        )
         call.forwarded = identity.forwarded
+
+
+def source_of(peer: str) -> str:
+    """Returns the address that gRPC's name of a peer, as `ipv4:127.0.0.1:50051`, holds; without the port."""
+    kind, _, address = unquote(peer).partition(":")
+    return address.rpartition(":")[0].strip("[]") if kind in {"ipv4", "ipv6"} else ""
 
 
 def _text(values: object) -> str:

@@ -15,9 +15,9 @@ RESERVED_PREFIX = "x-aura-"
 IDENTITY_METADATA = "x-aura-identity-bin"
 LIFETIME_SECONDS = 60
 CLOCK_SKEW_SECONDS = 5
-VERSION = b"1"
+VERSION = b"2"
 _MAC_BYTES = 32
-_FIELDS = 8
+_FIELDS = 9
 _SEPARATOR = b"\0"
 
 
@@ -39,12 +39,16 @@ class Identity:
         module: The calling module; empty for a call from outside that another process has passed on.
         forwarded: Whether another process has passed it on.
         security_version: The version of the user's rights that the caller knows.
+        session: The login session of a caller from outside.
+        source: The network address of a caller from outside.
     """
 
     user: str
     module: str
     forwarded: bool = False
     security_version: int = 0
+    session: str = ""
+    source: str = ""
 
 
 class InternalIdentities:
@@ -67,6 +71,8 @@ class InternalIdentities:
             identity.user.encode(),
             b"1" if identity.forwarded else b"0",
             str(identity.security_version).encode(),
+            identity.session.encode(),
+            identity.source.encode(),
             str(int(self._now()) + LIFETIME_SECONDS).encode(),
             secrets.token_hex(12).encode(),
         )
@@ -84,9 +90,12 @@ class InternalIdentities:
         payload, mac = token[:-_MAC_BYTES], token[-_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(payload, method, process)):
             raise IdentityRefused("was not given for this call")
-        version, module, user, forwarded, security_version, expiry, nonce = payload.split(_SEPARATOR)
+        fields = payload.split(_SEPARATOR)
+        if fields[0] != VERSION or len(fields) != _FIELDS:
+            raise IdentityRefused("is of another version of the platform")
+        _, module, user, forwarded, security_version, session, source, expiry, nonce = fields
         remaining = int(expiry) - self._now()
-        if version != VERSION or not 0 < remaining <= LIFETIME_SECONDS + CLOCK_SKEW_SECONDS:
+        if not 0 < remaining <= LIFETIME_SECONDS + CLOCK_SKEW_SECONDS:
             raise IdentityRefused("has expired")
         if not repeatable and not self._nonces.add(nonce):
             raise IdentityRefused("was used before")
@@ -95,6 +104,8 @@ class InternalIdentities:
             module=module.decode(),
             forwarded=forwarded == b"1",
             security_version=int(security_version),
+            session=session.decode(),
+            source=source.decode(),
         )
 
     def _mac(self, payload: bytes, method: str, process: str) -> bytes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aura.kernel.etags import etag_of
 from aura.kernel.times import to_timestamp
-from aura.users.models import Profile, Role, User, UserState
-from aura.users.repositories import UserOrder, UserQuery
+from aura.users.models.user import Profile, Role, User, UserState
+from aura.users.repositories.users import UserOrder, UserQuery
 from generated.aura.options.v1 import access_pb2
 from generated.aura.users.v1 import user_pb2, user_service_pb2
 

@@ -9,7 +9,7 @@ from aura.kernel.interceptors.call import Context
 from aura.kernel.pagination import PageTokens, page_size_of
 from aura.kernel.security.actor import Actor
 from aura.users.api import presenters
-from aura.users.services import UserService
+from aura.users.services.users import UserService
 from generated.aura.users.v1 import user_pb2
 from generated.aura.users.v1 import user_service_pb2 as pb
 from generated.aura.users.v1.user_service_pb2_grpc import UserServiceServicer

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select, text
 
+from aura.kernel.audit import AuditTrail
 from aura.kernel.database import Database
 from aura.kernel.events.inbox import NO_DELIVERY
 from aura.kernel.events.outbox import Outbox
@@ -50,6 +51,7 @@ def new_use_case(mentalhealth_database: Database) -> NewUseCase:
             request=request,
             outbox=Outbox(module="mentalhealth", publishes=AURA_MODULES["mentalhealth"].publishes),
             delivery=NO_DELIVERY,
+            audit_trail=AuditTrail(module="mentalhealth", database=mentalhealth_database),
         ),
         sessions=PostgresTherapySessionRepository(mentalhealth_database.execute),
         users=FakeUserDirectory(*THERAPISTS, *PATIENTS),

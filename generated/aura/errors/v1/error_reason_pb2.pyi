@@ -84,6 +84,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Means that there is no event with this id, or that it was handled and is kept no longer. Code NOT_FOUND."""
     ERROR_REASON_CALLER_NOT_ADMITTED: _ErrorReason.ValueType  # 24
     """Means that the caller is not among those whom the method's contract admits. Code PERMISSION_DENIED."""
+    ERROR_REASON_ACCESS_TOKEN_INVALID: _ErrorReason.ValueType  # 25
+    """Means that the access token is none of ours, has expired, or belongs to a session that has ended; log in again, or get
+    a new one for the refresh token. Code UNAUTHENTICATED.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Lists the values of `google.rpc.ErrorInfo.reason` that the platform itself gives, without their prefix and with
@@ -152,4 +156,8 @@ ERROR_REASON_EVENT_NOT_FOUND: ErrorReason.ValueType  # 23
 """Means that there is no event with this id, or that it was handled and is kept no longer. Code NOT_FOUND."""
 ERROR_REASON_CALLER_NOT_ADMITTED: ErrorReason.ValueType  # 24
 """Means that the caller is not among those whom the method's contract admits. Code PERMISSION_DENIED."""
+ERROR_REASON_ACCESS_TOKEN_INVALID: ErrorReason.ValueType  # 25
+"""Means that the access token is none of ours, has expired, or belongs to a session that has ended; log in again, or get
+a new one for the refresh token. Code UNAUTHENTICATED.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

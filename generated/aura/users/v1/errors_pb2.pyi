@@ -44,6 +44,36 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Means that the user does not hold the role. Code FAILED_PRECONDITION."""
     ERROR_REASON_LAST_ROLE: _ErrorReason.ValueType  # 9
     """Means that the user holds no other role; deactivate the account instead. Code FAILED_PRECONDITION."""
+    ERROR_REASON_PASSWORD_REFUSED: _ErrorReason.ValueType  # 10
+    """Means that the password may not be used; the field's description says why. Code INVALID_ARGUMENT."""
+    ERROR_REASON_CREDENTIALS_INVALID: _ErrorReason.ValueType  # 11
+    """Means that who asks has not proved who they are, for whatever cause. Code UNAUTHENTICATED."""
+    ERROR_REASON_SECOND_FACTOR_REQUIRED: _ErrorReason.ValueType  # 12
+    """Means that the password is right, and that a code of the authenticator app must go with it. Code UNAUTHENTICATED."""
+    ERROR_REASON_CODE_INVALID: _ErrorReason.ValueType  # 13
+    """Means that a code sent by mail is wrong, used, expired, or was tried too often. Code UNAUTHENTICATED."""
+    ERROR_REASON_REFRESH_TOKEN_INVALID: _ErrorReason.ValueType  # 14
+    """Means that the refresh token is good for nothing; log in again. Code UNAUTHENTICATED."""
+    ERROR_REASON_SIGN_IN_REQUIRED: _ErrorReason.ValueType  # 15
+    """Means that the call must carry an access token of a login session. Code UNAUTHENTICATED."""
+    ERROR_REASON_TOTP_ENABLED: _ErrorReason.ValueType  # 16
+    """Means that an authenticator app is set up already; disable it first. Code FAILED_PRECONDITION."""
+    ERROR_REASON_TOTP_NOT_ENROLLED: _ErrorReason.ValueType  # 17
+    """Means that no authenticator app is set up, or that its set-up was not begun. Code FAILED_PRECONDITION."""
+    ERROR_REASON_LOGIN_SESSION_NOT_FOUND: _ErrorReason.ValueType  # 18
+    """Means that the user has no such login session. Code NOT_FOUND."""
+    ERROR_REASON_SERVICE_UNKNOWN: _ErrorReason.ValueType  # 19
+    """Means that the platform has no service of this name. Code INVALID_ARGUMENT."""
+    ERROR_REASON_SERVICE_CLIENT_NOT_FOUND: _ErrorReason.ValueType  # 20
+    """Means that there is no such client. Code NOT_FOUND."""
+    ERROR_REASON_ACCESS_ENDED: _ErrorReason.ValueType  # 21
+    """Means that the login session, the user or the client is no more. Code UNAUTHENTICATED."""
+    ERROR_REASON_ADMIN_EXISTS: _ErrorReason.ValueType  # 22
+    """Means that the platform has an admin already. Code ALREADY_EXISTS."""
+    ERROR_REASON_TOO_MANY_LOGINS: _ErrorReason.ValueType  # 23
+    """Means that the server has too many passwords to check at present; `RetryInfo` says when to try again. Code
+    RESOURCE_EXHAUSTED.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Lists the values of `google.rpc.ErrorInfo.reason` that the users module gives, without their prefix."""
@@ -70,4 +100,34 @@ ERROR_REASON_ROLE_NOT_HELD: ErrorReason.ValueType  # 8
 """Means that the user does not hold the role. Code FAILED_PRECONDITION."""
 ERROR_REASON_LAST_ROLE: ErrorReason.ValueType  # 9
 """Means that the user holds no other role; deactivate the account instead. Code FAILED_PRECONDITION."""
+ERROR_REASON_PASSWORD_REFUSED: ErrorReason.ValueType  # 10
+"""Means that the password may not be used; the field's description says why. Code INVALID_ARGUMENT."""
+ERROR_REASON_CREDENTIALS_INVALID: ErrorReason.ValueType  # 11
+"""Means that who asks has not proved who they are, for whatever cause. Code UNAUTHENTICATED."""
+ERROR_REASON_SECOND_FACTOR_REQUIRED: ErrorReason.ValueType  # 12
+"""Means that the password is right, and that a code of the authenticator app must go with it. Code UNAUTHENTICATED."""
+ERROR_REASON_CODE_INVALID: ErrorReason.ValueType  # 13
+"""Means that a code sent by mail is wrong, used, expired, or was tried too often. Code UNAUTHENTICATED."""
+ERROR_REASON_REFRESH_TOKEN_INVALID: ErrorReason.ValueType  # 14
+"""Means that the refresh token is good for nothing; log in again. Code UNAUTHENTICATED."""
+ERROR_REASON_SIGN_IN_REQUIRED: ErrorReason.ValueType  # 15
+"""Means that the call must carry an access token of a login session. Code UNAUTHENTICATED."""
+ERROR_REASON_TOTP_ENABLED: ErrorReason.ValueType  # 16
+"""Means that an authenticator app is set up already; disable it first. Code FAILED_PRECONDITION."""
+ERROR_REASON_TOTP_NOT_ENROLLED: ErrorReason.ValueType  # 17
+"""Means that no authenticator app is set up, or that its set-up was not begun. Code FAILED_PRECONDITION."""
+ERROR_REASON_LOGIN_SESSION_NOT_FOUND: ErrorReason.ValueType  # 18
+"""Means that the user has no such login session. Code NOT_FOUND."""
+ERROR_REASON_SERVICE_UNKNOWN: ErrorReason.ValueType  # 19
+"""Means that the platform has no service of this name. Code INVALID_ARGUMENT."""
+ERROR_REASON_SERVICE_CLIENT_NOT_FOUND: ErrorReason.ValueType  # 20
+"""Means that there is no such client. Code NOT_FOUND."""
+ERROR_REASON_ACCESS_ENDED: ErrorReason.ValueType  # 21
+"""Means that the login session, the user or the client is no more. Code UNAUTHENTICATED."""
+ERROR_REASON_ADMIN_EXISTS: ErrorReason.ValueType  # 22
+"""Means that the platform has an admin already. Code ALREADY_EXISTS."""
+ERROR_REASON_TOO_MANY_LOGINS: ErrorReason.ValueType  # 23
+"""Means that the server has too many passwords to check at present; `RetryInfo` says when to try again. Code
+RESOURCE_EXHAUSTED.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -26,7 +26,7 @@ from generated.aura.options.v1 import access_pb2 as aura_dot_options_dot_v1_dot_
 from generated.aura.options.v1 import event_pb2 as aura_dot_options_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61ura/users/v1/events.proto\x12\raura.users.v1\x1a\x1c\x61ura/options/v1/access.proto\x1a\x1b\x61ura/options/v1/event.proto\"g\n\x0eUserRegistered\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12$\n\x05roles\x18\x02 \x03(\x0e\x32\x15.aura.options.v1.Role:\x1e\xd2\xf3\x18\x1a\n\x0fuser.registered\x12\x07user_id\"C\n\x0fUserDeactivated\x12\x0f\n\x07user_id\x18\x01 \x01(\t:\x1f\xd2\xf3\x18\x1b\n\x10user.deactivated\x12\x07user_id\"C\n\x0fUserReactivated\x12\x0f\n\x07user_id\x18\x01 \x01(\t:\x1f\xd2\xf3\x18\x1b\n\x10user.reactivated\x12\x07user_id\"l\n\x10UserRolesChanged\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12$\n\x05roles\x18\x02 \x03(\x0e\x32\x15.aura.options.v1.Role:!\xd2\xf3\x18\x1d\n\x12user.roles_changed\x12\x07user_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61ura/users/v1/events.proto\x12\raura.users.v1\x1a\x1c\x61ura/options/v1/access.proto\x1a\x1b\x61ura/options/v1/event.proto\"g\n\x0eUserRegistered\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12$\n\x05roles\x18\x02 \x03(\x0e\x32\x15.aura.options.v1.Role:\x1e\xd2\xf3\x18\x1a\n\x0fuser.registered\x12\x07user_id\">\n\nMailQueued\x12\x0f\n\x07mail_id\x18\x01 \x01(\t:\x1f\xd2\xf3\x18\x1b\n\x10user.mail_queued\x12\x07mail_id\"C\n\x0fUserDeactivated\x12\x0f\n\x07user_id\x18\x01 \x01(\t:\x1f\xd2\xf3\x18\x1b\n\x10user.deactivated\x12\x07user_id\"C\n\x0fUserReactivated\x12\x0f\n\x07user_id\x18\x01 \x01(\t:\x1f\xd2\xf3\x18\x1b\n\x10user.reactivated\x12\x07user_id\"l\n\x10UserRolesChanged\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12$\n\x05roles\x18\x02 \x03(\x0e\x32\x15.aura.options.v1.Role:!\xd2\xf3\x18\x1d\n\x12user.roles_changed\x12\x07user_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_USERREGISTERED']._loaded_options = None
   _globals['_USERREGISTERED']._serialized_options = b'\322\363\030\032\n\017user.registered\022\007user_id'
+  _globals['_MAILQUEUED']._loaded_options = None
+  _globals['_MAILQUEUED']._serialized_options = b'\322\363\030\033\n\020user.mail_queued\022\007mail_id'
   _globals['_USERDEACTIVATED']._loaded_options = None
   _globals['_USERDEACTIVATED']._serialized_options = b'\322\363\030\033\n\020user.deactivated\022\007user_id'
   _globals['_USERREACTIVATED']._loaded_options = None
@@ -43,10 +45,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERROLESCHANGED']._serialized_options = b'\322\363\030\035\n\022user.roles_changed\022\007user_id'
   _globals['_USERREGISTERED']._serialized_start=104
   _globals['_USERREGISTERED']._serialized_end=207
-  _globals['_USERDEACTIVATED']._serialized_start=209
-  _globals['_USERDEACTIVATED']._serialized_end=276
-  _globals['_USERREACTIVATED']._serialized_start=278
-  _globals['_USERREACTIVATED']._serialized_end=345
-  _globals['_USERROLESCHANGED']._serialized_start=347
-  _globals['_USERROLESCHANGED']._serialized_end=455
+  _globals['_MAILQUEUED']._serialized_start=209
+  _globals['_MAILQUEUED']._serialized_end=271
+  _globals['_USERDEACTIVATED']._serialized_start=273
+  _globals['_USERDEACTIVATED']._serialized_end=340
+  _globals['_USERREACTIVATED']._serialized_start=342
+  _globals['_USERREACTIVATED']._serialized_end=409
+  _globals['_USERROLESCHANGED']._serialized_start=411
+  _globals['_USERROLESCHANGED']._serialized_end=519
 # @@protoc_insertion_point(module_scope)

@@ -48,6 +48,28 @@ class UserRegistered(_message.Message):
 Global___UserRegistered: _TypeAlias = UserRegistered  # noqa: Y015
 
 @_typing.final
+class MailQueued(_message.Message):
+    """Tells that a message to a user waits to be sent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAIL_ID_FIELD_NUMBER: _builtins.int
+    mail_id: _builtins.str
+    """Identifies the message."""
+    def __init__(
+        self,
+        *,
+        mail_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mail_id", b"mail_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MailQueued: _TypeAlias = MailQueued  # noqa: Y015
+
+@_typing.final
 class UserDeactivated(_message.Message):
     """Tells that a user's account has been taken out of use."""
 

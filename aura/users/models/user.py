@@ -193,12 +193,16 @@ user_changes_table = Table(
 )
 
 
-def normalized_email(text: str) -> str:
-    """Returns the address with its domain in lower case and all characters composed (RFC 6531, NFC)."""
+def normalized_email(text: str, *, field: str = "user.email") -> str:
+    """Returns the address with its domain in lower case and all characters composed (RFC 6531, NFC).
+
+    Raises:
+        EmailInvalid: It is none; the error names the `field`.
+    """
     try:
         return email_validator.validate_email(text, check_deliverability=False).normalized
     except email_validator.EmailNotValidError as error:
-        raise EmailInvalid from error
+        raise EmailInvalid(field=field) from error
 
 
 def search_key(text: str) -> str:

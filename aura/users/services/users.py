@@ -11,8 +11,12 @@ from aura.kernel.etags import require_etag
 from aura.kernel.pagination import Page, Position
 from aura.kernel.security.actor import Actor
 from aura.users.events import event_of
-from aura.users.models import Change, ChangeKind, Profile, Role, User
-from aura.users.repositories import UserQuery, UserRepository, UsersUnitOfWork
+from aura.users.models.user import Change, ChangeKind, Profile, Role, User
+from aura.users.repositories.unit_of_work import UsersUnitOfWork
+from aura.users.repositories.users import UserQuery, UserRepository
+
+ENDING_SESSIONS = {ChangeKind.DEACTIVATED, ChangeKind.ROLE_REVOKED}
+"""Changes after which a user has to log in again, if they still can."""
 
 
 class UserService:
@@ -131,6 +135,8 @@ class UserService:
             if fields:
                 changed = replace(changed, profile=Profile.parse(**{**vars(user.profile), **fields}))
             await work.users.save(changed, change)
+            if change.kind in ENDING_SESSIONS:
+                await work.login_sessions.end_all(user_id, change.occur_time, change.kind)
             self._publish(changed, change)
             await work.commit(user_id)
         return changed

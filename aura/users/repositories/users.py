@@ -16,9 +16,8 @@ from sqlalchemy.types import TypeEngine
 from aura.kernel.database import Execute, violated_constraint
 from aura.kernel.pagination import Position
 from aura.kernel.query import Query
-from aura.kernel.unit_of_work import UnitOfWork
 from aura.users.errors import EmailTaken, UserNotFound
-from aura.users.models import (
+from aura.users.models.user import (
     Change,
     Profile,
     Role,
@@ -160,15 +159,6 @@ class UserRepository:
                 raise EmailTaken from error
             raise
         await self._execute(_ADD_CHANGE, {"user_id": user.user_id, "version": user.version, **vars(change)})
-
-
-class UsersUnitOfWork(UnitOfWork):
-    """A unit of work on users."""
-
-    @property
-    def users(self) -> UserRepository:
-        """The users, inside the transaction."""
-        return UserRepository(self.execute)
 
 
 def _conditions(query: UserQuery) -> Iterator[ColumnElement[bool]]:

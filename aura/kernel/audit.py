@@ -1,0 +1,88 @@
+"""The audit trail: who did what, kept where the module that writes it can neither change nor delete it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Column, DateTime, Index, MetaData, Table, Text, Uuid, func, insert
+from sqlalchemy.dialects.postgresql import JSONB
+
+from aura.kernel.ids import new_id
+from aura.kernel.interceptors.call import current_call
+from aura.kernel.security.actor import LOCAL_ACTOR_ID
+
+if TYPE_CHECKING:
+    from aura.kernel.database import Database, Execute
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditEntry:
+    """Something that happened, worth being accounted for. It holds ids and no personal data.
+
+    Attributes:
+        action: What was done, as `login.succeeded`.
+        subject: The id of whom or what it was done to; empty if nobody is known.
+        details: More about it, in words of ours.
+        time: When it happened; now, if not given.
+    """
+
+    action: str
+    subject: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+    time: datetime | None = None
+
+
+def audit_table(module: str) -> Table:
+    """Describes a module's audit trail."""
+    table = Table(
+        "audit",
+        MetaData(schema=module),
+        Column("audit_id", Uuid, primary_key=True),
+        Column("occur_time", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+        Column("action", Text, nullable=False),
+        Column("subject", Text, nullable=False),
+        Column("actor", Text, nullable=False),
+        Column("via_module", Text, nullable=False),
+        Column("source", Text, nullable=False),
+        Column("request_id", Text, nullable=False),
+        Column("trace_id", Text, nullable=False),
+        Column("details", JSONB, nullable=False),
+    )
+    Index("audit_subject", table.c.subject, table.c.audit_id)
+    return table
+
+
+class AuditTrail:
+    """Writes a module's audit trail."""
+
+    def __init__(self, *, module: str, database: Database) -> None:
+        self._database = database
+        self._insert = insert(audit_table(module))
+
+    async def write(self, execute: Execute, entries: Sequence[AuditEntry]) -> None:
+        """Adds entries, with who calls: inside a transaction, so that they last if what they tell of does."""
+        for entry in entries:
+            await execute(self._insert, _row(entry))
+
+    async def write_alone(self, entry: AuditEntry) -> None:
+        """Adds an entry in a transaction of its own: of what was refused, nothing else is stored."""
+        await self.write(self._database.execute, [entry])
+
+
+def _row(entry: AuditEntry) -> dict[str, Any]:
+    call = current_call.get()
+    row: dict[str, Any] = {
+        "audit_id": new_id(),
+        "action": entry.action,
+        "subject": entry.subject,
+        "actor": call.actor.user_id if call else LOCAL_ACTOR_ID,
+        "via_module": (call.actor.via_module or "") if call else "",
+        "source": call.actor.source if call else "",
+        "request_id": call.request_id if call else "",
+        "trace_id": call.trace.trace_id if call and call.trace else "",
+        "details": dict(entry.details),
+    }
+    return row | ({"occur_time": entry.time} if entry.time else {})

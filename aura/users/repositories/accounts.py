@@ -1,0 +1,165 @@
+"""Reads and writes how users prove who they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Integer, Text, bindparam, delete, exists, false, func, insert, literal_column, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from aura.kernel.database import Execute
+from aura.kernel.query import Query
+from aura.users.models.account import (
+    Credentials,
+    Registration,
+    credentials_table,
+    recovery_codes_table,
+    registrations_table,
+    reset_codes_table,
+)
+from aura.users.models.user import Role, UserState, search_key, users_table
+
+_CREDENTIALS = credentials_table.c
+_SELECT = select(
+    users_table.c.user_id,
+    users_table.c.email,
+    users_table.c.display_name,
+    users_table.c.roles,
+    users_table.c.state,
+    func.coalesce(_CREDENTIALS.password_hash, literal_column("''", Text)).label("password_hash"),
+    _CREDENTIALS.sealed_totp_secret,
+    func.coalesce(_CREDENTIALS.totp_enabled, false()).label("totp_enabled"),
+    func.coalesce(_CREDENTIALS.totp_step, literal_column("0", Integer)).label("totp_step"),
+).select_from(users_table.outerjoin(credentials_table, _CREDENTIALS.user_id == users_table.c.user_id))
+_BY_EMAIL = Query(_SELECT.where(users_table.c.email_key == bindparam("email_key")))
+_BY_USER = _SELECT.where(users_table.c.user_id == bindparam("user_id"))
+_BY_USER_QUERY = Query(_BY_USER)
+_BY_USER_FOR_UPDATE = _BY_USER.with_for_update(of=users_table)
+
+
+class AccountRepository:
+    """The accounts, in PostgreSQL."""
+
+    def __init__(self, execute: Execute) -> None:
+        self._execute = execute
+
+    async def by_email(self, email: str) -> Credentials | None:
+        """Returns the credentials of the user with an address; None if there is none."""
+        rows = await self._execute(_BY_EMAIL, {"email_key": search_key(email)})
+        return _to_credentials(rows[0]) if rows else None
+
+    async def by_user(self, user_id: UUID) -> Credentials | None:
+        """Returns a user's credentials; None if there is no such user."""
+        rows = await self._execute(_BY_USER_QUERY, {"user_id": user_id})
+        return _to_credentials(rows[0]) if rows else None
+
+    async def by_user_for_update(self, user_id: UUID) -> Credentials | None:
+        """Returns the same, and keeps others from changing the user until the unit of work ends."""
+        rows = await self._execute(_BY_USER_FOR_UPDATE, {"user_id": user_id})
+        return _to_credentials(rows[0]) if rows else None
+
+    async def set_password(self, user_id: UUID, password_hash: str, now: datetime) -> None:
+        """Stores a password."""
+        statement = upsert(credentials_table).values(
+            user_id=user_id, password_hash=password_hash, password_time=now, totp_enabled=False, totp_step=0
+        )
+        changed = {"password_hash": password_hash, "password_time": now}
+        await self._execute(statement.on_conflict_do_update(index_elements=["user_id"], set_=changed))
+
+    async def rehash(self, user_id: UUID, old: str, new: str) -> None:
+        """Stores the same password hashed with other parameters, unless it has been changed meanwhile."""
+        statement = update(credentials_table).where(_CREDENTIALS.user_id == user_id, _CREDENTIALS.password_hash == old)
+        await self._execute(statement.values(password_hash=new))
+
+    async def set_totp(self, user_id: UUID, *, sealed_secret: bytes | None, enabled: bool, step: int) -> None:
+        """Stores what the authenticator app shares, or that there is none."""
+        statement = update(credentials_table).where(_CREDENTIALS.user_id == user_id)
+        await self._execute(statement.values(sealed_totp_secret=sealed_secret, totp_enabled=enabled, totp_step=step))
+
+    async def use_totp_step(self, user_id: UUID, step: int) -> bool:
+        """Notes that the code of a time step was used; returns False if it, or a later one, was before."""
+        statement = (
+            update(credentials_table)
+            .where(_CREDENTIALS.user_id == user_id, _CREDENTIALS.totp_step < step)
+            .values(totp_step=step)
+            .returning(_CREDENTIALS.user_id)
+        )
+        return bool(await self._execute(statement))
+
+    async def set_recovery_codes(self, user_id: UUID, hashes: Sequence[bytes]) -> None:
+        """Stores recovery codes in place of those that were there."""
+        await self._execute(delete(recovery_codes_table).where(recovery_codes_table.c.user_id == user_id))
+        for each in hashes:
+            await self._execute(insert(recovery_codes_table).values(user_id=user_id, code_hash=each))
+
+    async def use_recovery_code(self, user_id: UUID, code_hash: bytes) -> bool:
+        """Forgets a recovery code; returns False if it was none."""
+        table = recovery_codes_table
+        statement = delete(table).where(table.c.user_id == user_id, table.c.code_hash == code_hash)
+        return bool(await self._execute(statement.returning(table.c.user_id)))
+
+    async def save_registration(self, registration: Registration) -> None:
+        """Stores what was asked for, in place of what was asked for before with the same address."""
+        row = {"email_key": search_key(registration.email), **vars(registration)}
+        statement = upsert(registrations_table).values(row)
+        await self._execute(statement.on_conflict_do_update(index_elements=["email_key"], set_=row))
+
+    async def take_registration(self, email: str, code_hash: bytes, now: datetime) -> Registration | None:
+        """Returns what was asked for with an address, and forgets it; None if that is nothing, or the code wrong."""
+        table = registrations_table
+        statement = delete(table).where(
+            table.c.email_key == search_key(email), table.c.code_hash == code_hash, table.c.expire_time > now
+        )
+        rows = await self._execute(
+            statement.returning(
+                table.c.email, table.c.display_name, table.c.password_hash, table.c.code_hash, table.c.expire_time
+            )
+        )
+        return Registration(**dict(rows[0]._mapping)) if rows else None  # noqa: SLF001 its public name
+
+    async def save_reset_code(self, email: str, code_hash: bytes, expire_time: datetime) -> None:
+        """Stores a code, in place of one that was sent before."""
+        row = {"email_key": search_key(email), "code_hash": code_hash, "expire_time": expire_time}
+        statement = upsert(reset_codes_table).values(row)
+        await self._execute(statement.on_conflict_do_update(index_elements=["email_key"], set_=row))
+
+    async def has_reset_code(self, email: str, code_hash: bytes, now: datetime) -> bool:
+        """Returns whether a code is good, without using it."""
+        return bool(await self._execute(select(reset_codes_table.c.email_key).where(*_good(email, code_hash, now))))
+
+    async def take_reset_code(self, email: str, code_hash: bytes, now: datetime) -> bool:
+        """Forgets a code; returns False if it was none."""
+        statement = delete(reset_codes_table).where(*_good(email, code_hash, now))
+        return bool(await self._execute(statement.returning(reset_codes_table.c.email_key)))
+
+    async def has_admin(self) -> bool:
+        """Returns whether anybody is an admin."""
+        found = select(exists().where(users_table.c.roles.contains([Role.ADMIN])).label("found"))
+        return bool((await self._execute(found))[0].found)
+
+    async def forget_expired(self, now: datetime) -> None:
+        """Deletes codes and registrations that are good for nothing any more."""
+        for table in (registrations_table, reset_codes_table):
+            await self._execute(delete(table).where(table.c.expire_time <= now))
+
+
+def _good(email: str, code_hash: bytes, now: datetime) -> tuple[Any, ...]:
+    table = reset_codes_table
+    return table.c.email_key == search_key(email), table.c.code_hash == code_hash, table.c.expire_time > now
+
+
+def _to_credentials(row: Any) -> Credentials:
+    return Credentials(
+        user_id=row.user_id,
+        email=row.email,
+        display_name=row.display_name,
+        roles=tuple(map(Role, row.roles)),
+        state=UserState(row.state),
+        password_hash=row.password_hash,
+        sealed_totp_secret=row.sealed_totp_secret,
+        totp_enabled=row.totp_enabled,
+        totp_step=row.totp_step,
+    )

@@ -1,0 +1,53 @@
+"""Messages that wait to be sent; what they say is sealed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select, update
+
+from aura.kernel.database import Execute
+from aura.users.models.account import mail_queue_table
+
+_MAIL = mail_queue_table.c
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueuedMail:
+    """A message, how often it was tried to be sent, and until when it is worth it."""
+
+    mail_id: UUID
+    sealed: bytes
+    attempts: int
+    expire_time: datetime
+
+
+class MailQueueRepository:
+    """The messages, in PostgreSQL."""
+
+    def __init__(self, execute: Execute) -> None:
+        self._execute = execute
+
+    async def add(self, mail: QueuedMail) -> None:
+        """Adds a message."""
+        await self._execute(insert(mail_queue_table), vars(mail))
+
+    async def get(self, mail_id: UUID) -> QueuedMail | None:
+        """Returns a message; None if it was sent."""
+        rows = await self._execute(select(mail_queue_table).where(_MAIL.mail_id == mail_id))
+        return _to_mail(rows[0]) if rows else None
+
+    async def note_attempt(self, mail_id: UUID, attempts: int) -> None:
+        """Stores how often a message was tried to be sent."""
+        await self._execute(update(mail_queue_table).where(_MAIL.mail_id == mail_id).values(attempts=attempts))
+
+    async def remove(self, mail_id: UUID) -> None:
+        """Deletes a message."""
+        await self._execute(delete(mail_queue_table).where(_MAIL.mail_id == mail_id))
+
+
+def _to_mail(row: Any) -> QueuedMail:
+    return QueuedMail(**dict(row._mapping))  # noqa: SLF001 its public name

@@ -1,0 +1,182 @@
+"""How accounts come to be, and how a lost password is replaced."""
+
+from __future__ import annotations
+
+import secrets
+from uuid import UUID
+
+from aura.kernel.audit import AuditEntry, AuditTrail
+from aura.kernel.clock import Clock
+from aura.kernel.security.actor import LOCAL_ACTOR_ID
+from aura.users.errors import AdminExists, CodeInvalid, EmailTaken
+from aura.users.events import event_of
+from aura.users.models.account import REGISTRATION_LIFETIME, RESET_LIFETIME, Registration, hash_of, new_code
+from aura.users.models.mail import AccountMail, MailKind
+from aura.users.models.passwords import require_good
+from aura.users.models.user import Change, ChangeKind, Profile, Role, User, normalized_email
+from aura.users.repositories.accounts import AccountRepository
+from aura.users.repositories.unit_of_work import UsersUnitOfWork
+from aura.users.services.mailing import MailQueue
+from aura.users.services.password_hasher import PasswordHasher
+from aura.users.services.throttle import Throttle
+
+PASSWORD_BYTES = 18
+
+
+class RegistrationService:
+    """Creates accounts, and sets new passwords for those who own the address of one."""
+
+    def __init__(
+        self,
+        *,
+        unit_of_work: UsersUnitOfWork,
+        accounts: AccountRepository,
+        hasher: PasswordHasher,
+        throttle: Throttle,
+        mail_queue: MailQueue,
+        audit_trail: AuditTrail,
+        clock: Clock,
+    ) -> None:
+        self._audit_trail = audit_trail
+        self._unit_of_work = unit_of_work
+        self._accounts = accounts
+        self._hasher = hasher
+        self._throttle = throttle
+        self._mail_queue = mail_queue
+        self._clock = clock
+
+    async def register(self, *, email: str, password: str, display_name: str) -> None:
+        """Notes that somebody asks for an account, and sends them a code. Whether there is one makes no difference.
+
+        Raises:
+            EmailInvalid: The address is none.
+            PasswordRefused: The password may not be used.
+            TooManyLogins: The source asks for too much.
+        """
+        await self._throttle.require_source()
+        address = normalized_email(email, field="email")
+        require_good(password, field="password", email=address, display_name=display_name)
+        code, password_hash = new_code(), await self._hasher.hash(password)
+        registration = Registration(
+            email=address,
+            display_name=display_name,
+            password_hash=password_hash,
+            code_hash=hash_of(code),
+            expire_time=self._clock.now() + REGISTRATION_LIFETIME,
+        )
+        may_mail = await self._throttle.may_mail(address)
+        async with self._unit_of_work as work:
+            await work.accounts.save_registration(registration)
+            if may_mail:
+                mail = AccountMail(kind=MailKind.VERIFY_EMAIL, email=address, code=code)
+                await self._mail_queue.put(work, mail, lifetime=REGISTRATION_LIFETIME)
+            await work.commit()
+
+    async def verify_email(self, *, email: str, code: str) -> UUID:
+        """Creates the account that was asked for; returns the user's id.
+
+        Raises:
+            CodeInvalid: The code is not good, or was tried too often.
+        """
+        is_admitted, now = await self._throttle.admit(email), self._clock.now()
+        async with self._unit_of_work as work:
+            taken = await work.accounts.take_registration(email, hash_of(code), now) if is_admitted else None
+            user = await self._register(work, taken) if taken else None
+        if user is None:
+            await self._refused("", "code" if is_admitted else "locked")
+            raise CodeInvalid
+        await self._throttle.succeeded(email)
+        return user.user_id
+
+    async def request_reset(self, email: str) -> None:
+        """Sends a code for a new password, if the address has an account; what is done here is the same if not.
+
+        Raises:
+            TooManyLogins: The source asks for too much.
+        """
+        await self._throttle.require_source()
+        may_mail = await self._throttle.may_mail(email)
+        code = new_code()
+        async with self._unit_of_work as work:
+            if may_mail:
+                await work.accounts.save_reset_code(email, hash_of(code), self._clock.now() + RESET_LIFETIME)
+                mail = AccountMail(kind=MailKind.RESET_PASSWORD, email=email, code=code)
+                await self._mail_queue.put(work, mail, lifetime=RESET_LIFETIME)
+            await work.commit()
+
+    async def reset(self, *, email: str, code: str, new_password: str) -> None:
+        """Sets a new password, and ends all sessions.
+
+        Raises:
+            CodeInvalid: The code is not good, or was tried too often.
+            PasswordRefused: The new password may not be used; the code stays good.
+        """
+        is_admitted = await self._throttle.admit(email)
+        now, code_hash = self._clock.now(), hash_of(code)
+        account = await self._accounts.by_email(email)
+        is_good = await self._accounts.has_reset_code(email, code_hash, now)
+        if account is None or not account.active or not is_good or not is_admitted:
+            await self._refused(str(account.user_id) if account else "", "code" if is_admitted else "locked")
+            raise CodeInvalid
+        require_good(new_password, field="new_password", email=account.email, display_name=account.display_name)
+        password_hash = await self._hasher.hash(new_password)
+        async with self._unit_of_work as work:
+            if not await work.accounts.take_reset_code(email, code_hash, now):
+                raise CodeInvalid
+            await work.accounts.set_password(account.user_id, password_hash, now)
+            await work.login_sessions.end_all(account.user_id, now, "PASSWORD_RESET")
+            await self._mail_queue.put(work, AccountMail(kind=MailKind.PASSWORD_CHANGED, email=account.email))
+            work.audit(AuditEntry(action="password.reset", subject=str(account.user_id)))
+            await work.commit()
+        await self._throttle.succeeded(email)
+
+    async def create(
+        self, *, email: str, display_name: str, roles: tuple[Role, ...], password: str, only_first_admin: bool
+    ) -> tuple[UUID, str]:
+        """Creates an account without mail; returns the user's id, and the password if one was made up.
+
+        Raises:
+            EmailInvalid, PasswordRefused: Address or password are wrong.
+            EmailTaken: Another user has the address.
+            AdminExists: There is an admin, and `only_first_admin` holds.
+        """
+        if only_first_admin and await self._accounts.has_admin():
+            raise AdminExists
+        address = normalized_email(email, field="email")
+        made_up = "" if password else secrets.token_urlsafe(PASSWORD_BYTES)
+        if password:
+            require_good(password, field="password", email=address, display_name=display_name)
+        password_hash = await self._hasher.hash(password or made_up)
+        async with self._unit_of_work as work:
+            user = await self._add_user(work, address, display_name, roles, password_hash)
+            work.audit(AuditEntry(action="account.created", subject=str(user.user_id)))
+            await work.commit()
+        return user.user_id, made_up
+
+    async def _register(self, work: UsersUnitOfWork, asked_for: Registration) -> User | None:
+        """Creates the account that was asked for; returns None if another user has got the address meanwhile."""
+        try:
+            user = await self._add_user(
+                work, asked_for.email, asked_for.display_name, (Role.PATIENT,), asked_for.password_hash
+            )
+        except EmailTaken:
+            return None
+        work.audit(AuditEntry(action="account.registered", subject=str(user.user_id)))
+        await work.commit()
+        return user
+
+    async def _refused(self, user_id: str, why: str) -> None:
+        await self._audit_trail.write_alone(AuditEntry(action="code.refused", subject=user_id, details={"why": why}))
+
+    async def _add_user(
+        self, work: UsersUnitOfWork, email: str, display_name: str, roles: tuple[Role, ...], password_hash: str
+    ) -> User:
+        now = self._clock.now()
+        profile = Profile.parse(email=email, display_name=display_name, phone_number="", time_zone="", locale="")
+        change = Change(kind=ChangeKind.CREATED, actor=LOCAL_ACTOR_ID, occur_time=now)
+        user = User.new(profile=profile, roles=roles, now=now)
+        await work.users.add(user, change)
+        await work.accounts.set_password(user.user_id, password_hash, now)
+        if (event := event_of(user, change)) is not None:
+            work.publish(event)
+        return user
