@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,10 +14,12 @@ from google.protobuf.json_format import ParseDict
 
 from tests.partitions.partitions import Spread
 from tests.partitions.transcript import Transcript
+from tests.support.accounts import PASSWORD, bearer
 
 ABSENT = "01900000-0000-7000-8000-000000000000"
 SERVICES = {
     "users": "aura.users.v1.UserService",
+    "accounts": "aura.users.v1.AuthenticationService",
     "sessions": "aura.mentalhealth.v1.TherapySessionService",
     "disorders": "aura.mentalhealth.v1.DisorderService",
 }
@@ -32,10 +34,11 @@ class Client:
         self._numbers = itertools.count()
         self._begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=2)
 
-    async def ask(self, service: str, method: str, **fields: Any) -> Any:
+    async def ask(self, service: str, method: str, *, token: str = "", **fields: Any) -> Any:
         """Makes a unary call and notes it; the fields are as in JSON. Returns the answer."""
         number = next(self._numbers)
-        return await self._transcript.call(f"{number} {method}", self._call(number, service, method, fields))
+        call = self._call(number, service, method, fields, metadata=bearer(token) if token else [])
+        return await self._transcript.call(f"{number} {method}", call)
 
     async def code(self, service: str, method: str, **fields: Any) -> str:
         """Makes a unary call; returns its code only."""
@@ -47,7 +50,16 @@ class Client:
         """Notes something else."""
         self._transcript.note(name, value)
 
-    def _call(self, number: int, service: str, method: str, fields: dict[str, Any], request_id: str = "") -> Any:
+    def _call(
+        self,
+        number: int,
+        service: str,
+        method: str,
+        fields: dict[str, Any],
+        *,
+        request_id: str = "",
+        metadata: Sequence[tuple[str, str]] = (),
+    ) -> Any:
         name = SERVICES[service]
         described = descriptor_pool.Default().FindServiceByName(name).methods_by_name[method]
         request = ParseDict(fields, message_factory.GetMessageClass(described.input_type)())
@@ -57,8 +69,7 @@ class Client:
             request_serializer=type(request).SerializeToString,
             response_deserializer=answer.FromString,
         )
-        metadata = (("x-request-id", request_id or f"request-{number}"),)
-        return call(request, timeout=20, metadata=metadata)
+        return call(request, timeout=20, metadata=(("x-request-id", request_id or f"request-{number}"), *metadata))
 
     def at(self, hours: float) -> str:
         """A time of the day after tomorrow, as JSON has it."""
@@ -66,12 +77,15 @@ class Client:
 
 
 Settle = Callable[[], Awaitable[None]]
+SetPassword = Callable[[str], Awaitable[None]]
 
 
-async def play(spread: Spread, transcript: Transcript, settle: Settle) -> None:
-    """Plays everything; `settle` waits until all events have been handled."""
+async def play(spread: Spread, transcript: Transcript, settle: Settle, set_password: SetPassword) -> None:
+    """Plays everything; `settle` waits until all events have been handled, `set_password` gives a user a password."""
     client = Client(spread, transcript)
     people = await users(client)
+    await set_password(people[1])
+    await accounts(client, people[1])
     await bookings(client, *people)
     await refusals(client, *people)
     await disorders(client)
@@ -124,6 +138,47 @@ async def users(client: Client) -> tuple[str, str]:
     await client.ask("sessions", "ScheduleTherapySession", **_booking(client, therapist, other, 0))
     await client.ask("users", "ReactivateUser", userId=other, reason="came back")
     return therapist, patient
+
+
+async def accounts(client: Client, patient: str) -> None:
+    """Has people prove who they are, through one process after the other, and fail to."""
+    pia = {"email": "Pia@example.com", "password": PASSWORD}
+    await client.ask("accounts", "Login", **{**pia, "password": "wrong"})
+    await client.ask("accounts", "Login", email="nobody@example.com", password="wrong")
+    await client.ask("accounts", "Login", email="", password="x" * 300)
+    tokens = await client.ask("accounts", "Login", **pia)
+    for token in (tokens.access_token, f"{tokens.access_token[:-4]}AAAA", "nonsense"):
+        for _ in range(2):  # by way of each process of two
+            await client.ask("users", "GetUser", token=token, userId=patient)
+            await client.ask("sessions", "ListTherapySessions", token=token, patientId=patient)
+    await client.ask("accounts", "ListLoginSessions", token=tokens.access_token, userId=patient)
+    renewed = await client.ask("accounts", "RefreshToken", refreshToken=tokens.refresh_token)
+    await client.ask("accounts", "RefreshToken", refreshToken=tokens.refresh_token)
+    changed = await client.ask(
+        "accounts",
+        "ChangePassword",
+        token=renewed.access_token,
+        currentPassword=PASSWORD,
+        newPassword="it is pia@example.com",
+    )
+    assert changed is None, "a password with the own name was taken"
+    await client.ask("accounts", "EnrollTotp", token=renewed.access_token, password="wrong")
+    await client.ask("accounts", "Logout")
+    await client.ask("accounts", "Logout", token=renewed.access_token)
+    await client.ask("accounts", "RefreshToken", refreshToken=renewed.refresh_token)
+    await client.ask("accounts", "Register", email="new@example.com", password="password1", displayName="New")
+    await client.ask("accounts", "Register", email="new@example.com", password="a quiet lake", displayName="New")
+    await client.ask("accounts", "VerifyEmail", email="new@example.com", code="WRONG")
+    await client.ask("accounts", "CreateAccount", email="me@example.com", displayName="Me", roles=["ROLE_ADMIN"])
+    disorders_only = {"displayName": "catalogue", "services": [SERVICES["disorders"]]}
+    program = await client.ask("accounts", "CreateServiceClient", **disorders_only)
+    secret = {"clientId": program.client_id, "clientSecret": program.client_secret}
+    await client.ask("accounts", "IssueServiceToken", **{**secret, "clientSecret": "wrong"})
+    issued = await client.ask("accounts", "IssueServiceToken", **secret)
+    for _ in range(2):
+        await client.ask("disorders", "GetDisorder", token=issued.access_token, code="F32.1")
+        await client.ask("users", "GetUser", token=issued.access_token, userId=patient)
+    await client.ask("accounts", "GetJwks")
 
 
 async def bookings(client: Client, therapist: str, patient: str) -> None:

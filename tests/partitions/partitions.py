@@ -134,6 +134,7 @@ def launched(
         "topology_file": write_topology(folder / "topology.toml", topology),
         "database_url": sync_url(url),
         "secret_key_file": write_secret_key(folder / "secret.key"),
+        "environment": "test",
         **settings,
     }
     with ExitStack() as stack:

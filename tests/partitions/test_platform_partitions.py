@@ -15,6 +15,7 @@ from tests.partitions.acceptance import play
 from tests.partitions.conftest import cloned
 from tests.partitions.partitions import Partition, as_processes, in_one_process, name_of, partitions_of
 from tests.partitions.transcript import Played, Transcript, assert_alike, digest_of, tables_of
+from tests.support.accounts import set_password
 from tests.support.cluster import TEMPLATE, Cluster
 from tests.support.events import Deliveries, until_handled
 
@@ -32,7 +33,7 @@ def test_the_suite_calls_every_method_and_meets_most_codes(in_single_process: Pl
     codes = {entry.get("code") for entry in in_single_process.entries}
 
     assert len(in_single_process.entries) > 60
-    assert names >= {"CreateUser", "ScheduleTherapySession", "GetStatistics", "SearchDisorders"}
+    assert names >= {"CreateUser", "ScheduleTherapySession", "GetStatistics", "SearchDisorders", "Login"}
     assert codes >= {"OK", "NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDITION", "ABORTED", "INVALID_ARGUMENT"}
 
 
@@ -86,5 +87,5 @@ async def _play_in_one_process(partition: Partition, cluster: Cluster, folder: P
 
 async def _play(spread: Any, url: URL) -> Played:
     transcript = Transcript()
-    await play(spread, transcript, partial(until_handled, url, AURA_MODULES))
+    await play(spread, transcript, partial(until_handled, url, AURA_MODULES), partial(set_password, url))
     return Played(transcript.entries, await digest_of(url, await tables_of(url, AURA_MODULES), transcript))

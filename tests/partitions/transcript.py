@@ -21,11 +21,15 @@ from aura.kernel.database import sync_url
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 NOW = re.compile(r"20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d[0-9.:+Z]*")
 HASH = re.compile(r"\\\\x[0-9a-f]{64}")
-DIFFERING = ("data", "trace_parent", "lease", "attempts", "position", "dead_time", "dead_trace_id", "occur_time")
-"""Columns of the outbox: messages with times in them, random ids, and how often something was tried."""
+DIFFERING = (
+    *("data", "trace_parent", "lease", "attempts", "position", "dead_time", "dead_trace_id", "occur_time"),
+    *("audit_id", "trace_id", "key_id", "public_key", "sealed_private_key", "password_hash", "salt", "code_hash"),
+    *("secret_hash", "sealed"),
+)
+"""Columns with messages that have times in them, with what is random, and with how often something was tried."""
 
 DETAILS = "grpc-status-details-bin"
-SEALED = {"nextPageToken"}
+SEALED = {"nextPageToken", "accessToken", "refreshToken", "clientSecret", "x", "kid"}
 
 
 class Transcript:
