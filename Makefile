@@ -30,7 +30,7 @@ $(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
-.PHONY: run demo test check lint conformance fuzz test-partitions chaos-events prove bench bench-events bench-inprocess bench-profile protos protos-release migrate lock clean
+.PHONY: run demo test check lint conformance fuzz test-partitions chaos-events prove bench bench-events bench-logins bench-inprocess bench-profile protos protos-release migrate lock clean
 
 run: $(VENV)/.run ## Serve Aura on the embedded database (Ctrl-C stops it)
 	@exec $(BIN)/python server.py
@@ -71,6 +71,9 @@ bench: $(VENV)/.bench ## Measure Aura against its peers; needs h2load and wrk; t
 
 bench-events: $(VENV)/.bench ## Measure events against modupy's outbox; the last line is JSON (QUICK=1: a trial)
 	@$(BIN)/python -m benchmarks.events $(if $(QUICK),--quick)
+
+bench-logins: $(VENV)/.bench ## Measure whether the time of a login tells who has an account; the last line is JSON
+	@$(BIN)/python -m benchmarks.logins
 
 bench-inprocess: $(VENV)/.run ## Measure the in-process channel against direct calls and sockets; the last line is JSON
 	@$(BIN)/python -m benchmarks.inprocess

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import grpc
 import typer
 
-from aura.kernel.errors import AuraError, Unavailable
+from aura.kernel.errors import AuraError, Internal, Unavailable
 from generated.aura.options.v1.access_pb2 import Role
 from generated.aura.users.v1 import authentication_service_pb2 as pb
 from generated.aura.users.v1.access_service_pb2 import ListVerificationKeysRequest
@@ -87,6 +87,13 @@ def _ask(
         return asyncio.run(ask())
     except Unavailable as error:
         typer.echo(f"aura: {error.message}; start it first, on this machine and with the same settings", err=True)
+        raise typer.Exit(code=1) from None
+    except Internal:
+        typer.echo(
+            "aura: the platform runs with another secret key than this command (see AURA_SECRET_KEY_FILE and "
+            "AURA_DATA_DIR), or something failed there; its log says what",
+            err=True,
+        )
         raise typer.Exit(code=1) from None
     except AuraError as error:
         typer.echo(f"aura: {error.message}", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -103,6 +104,7 @@ class Host:
         revive_database: starts the database again if that is up to this process.
         relay_settings: how events are delivered; by default as the settings say.
         event_transport: what makes a module's way to its subscribers.
+        now: the time by which access tokens are valid, in seconds since 1970.
     """
 
     def __init__(
@@ -118,7 +120,9 @@ class Host:
         revive_database: Revive = lambda: None,
         relay_settings: RelaySettings | None = None,
         event_transport: Callable[..., EventTransport] = GrpcEventTransport,
+        now: Callable[[], float] = time.time,
     ) -> None:
+        self._now = now
         self._event_transport = event_transport
         validate_specs(specs)
         self._relay_settings = relay_settings or settings.relay_settings
@@ -283,7 +287,7 @@ class Host:
             if spec.access_service:
                 load_contract(name)
                 service = f"aura.{name}.v1.{spec.access_service}"
-                return Callers(AccessService(service, partial(self._kernel_channel, name)))
+                return Callers(AccessService(service, partial(self._kernel_channel, name)), now=self._now)
         return None
 
     def _kernel_channel(self, module: str) -> grpc.aio.Channel:

@@ -25,6 +25,7 @@ from generated.aura.mentalhealth.v1.therapy_session_service_pb2 import ScheduleT
 from generated.aura.mentalhealth.v1.therapy_session_service_pb2_grpc import TherapySessionServiceStub
 from generated.aura.modules.v1.module_service_pb2_grpc import ModuleServiceStub
 from generated.aura.options.v1.access_pb2 import ROLE_PATIENT, ROLE_THERAPIST, Role
+from generated.aura.users.v1.authentication_service_pb2_grpc import AuthenticationServiceStub
 from generated.aura.users.v1.user_pb2 import User
 from generated.aura.users.v1.user_service_pb2 import CreateUserRequest
 from generated.aura.users.v1.user_service_pb2_grpc import UserServiceStub
@@ -54,6 +55,7 @@ class Platform:
 
     def __post_init__(self) -> None:
         self.users: Any = UserServiceStub(self.channel)
+        self.accounts: Any = AuthenticationServiceStub(self.channel)
         self.sessions: Any = TherapySessionServiceStub(self.channel)
         self.disorders: Any = DisorderServiceStub(self.channel)
         self.events: Any = EventAdminServiceStub(self.channel)
@@ -93,9 +95,10 @@ async def running_platform(
     *,
     overrides: Mapping[str, Sequence[Provider]] | None = None,
     relay_settings: RelaySettings | None = None,
+    clock: FakeClock | None = None,
     **settings: Any,
 ) -> AsyncIterator[Platform]:
-    clock = FakeClock(datetime.now(UTC).replace(microsecond=0))
+    clock = clock or FakeClock(datetime.now(UTC).replace(microsecond=0))
     fake_time = Provider(scope=Scope.APP)
     fake_time.provide(lambda: clock, provides=Clock)
     given = overrides or {}
@@ -106,6 +109,7 @@ async def running_platform(
         keys=KEYS,
         overrides={name: (fake_time, *given.get(name, ())) for name in AURA_MODULES},
         relay_settings=relay_settings,
+        now=lambda: clock.now().timestamp(),
     )
     await host.start()
     async with grpc.aio.insecure_channel(host.address) as channel:
