@@ -47,7 +47,7 @@ from aura.kernel.interceptors.request_id import RequestIds
 from aura.kernel.interceptors.trace_context import Tracing
 from aura.kernel.interceptors.validation import Validation
 from aura.kernel.listening import AddressInUse, listen, require_free
-from aura.kernel.module import ModuleSpec, Startup, load_module, validate_events, validate_services, validate_specs
+from aura.kernel.module import ModuleSpec, Task, load_module, validate_events, validate_services, validate_specs
 from aura.kernel.reflection import SERVICES as REFLECTION_SERVICES
 from aura.kernel.reflection import add_reflection
 from aura.kernel.registry import ServiceRegistry, add_to_server, generated_servicer, owner_of_generated
@@ -71,18 +71,19 @@ class HostedModule:
     container: Container
     bus: EventBus
     relay: Relay
-    startup: type[Startup] | None = None
+    startup: type[Task] | None = None
+    housekeeping: type[Task] | None = None
     servicers: list[type[object]] = field(default_factory=list)
 
     def register(self, servicer_class: type[object]) -> None:
         """Notes a servicer that the module hosts."""
         self.servicers.append(servicer_class)
 
-    async def start_up(self) -> None:
-        """Runs what the module wants to be run when it is served, as the platform itself."""
-        if self.startup is not None:
+    async def run(self, task: type[Task] | None) -> None:
+        """Does something for the module, as the platform itself."""
+        if task is not None:
             with self.container({Call: platform_call(), Delivery: NO_DELIVERY}) as scope:
-                await scope.get(self.startup).run()
+                await scope.get(task).run()
 
     @property
     def services(self) -> list[str]:
@@ -180,7 +181,12 @@ class Host:
         }
         self.address = self.http_address = ""
         self._monitor = self._watch_database(database_url, keys, revive_database)
-        self._housekeeping = Housekeeping({name: hosted.database for name, hosted in self._modules.items()})
+        self._housekeeping = Housekeeping(
+            {
+                name: (hosted.database, partial(hosted.run, hosted.housekeeping))
+                for name, hosted in self._modules.items()
+            }
+        )
 
     @property
     def process(self) -> Process:
@@ -230,7 +236,7 @@ class Host:
         self._housekeeping.start()
         for module in self._modules.values():
             module.relay.start()
-            await module.start_up()
+            await module.run(module.startup)
         if self._http:
             self._http.start()
 
@@ -317,8 +323,8 @@ class Host:
             settings=self._settings,
         )
         container = module_container(module, kernel, overrides)
-        startup = module.startup() if hasattr(module, "startup") else None
-        hosted = HostedModule(database=database, container=container, bus=bus, relay=relay, startup=startup)
+        tasks = {name: getattr(module, name)() for name in ("startup", "housekeeping") if hasattr(module, name)}
+        hosted = HostedModule(database=database, container=container, bus=bus, relay=relay, **tasks)
         module.register_services(hosted)
         missing = [method for servicer in hosted.servicers for method in missing_methods(servicer)]
         validate_services(name, spec, (service.rpartition(".")[2] for service in hosted.services), missing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -16,10 +16,14 @@ log = structlog.get_logger()
 
 
 class Housekeeping:
-    """Forgets expired requests of all modules, every ten minutes. Nothing depends on it being on time."""
+    """Forgets expired requests of all modules, every ten minutes. Nothing depends on it being on time.
 
-    def __init__(self, databases: Mapping[str, Database]) -> None:
-        self._databases = databases
+    Args:
+        modules: the database of each module, and what else is to be done for it.
+    """
+
+    def __init__(self, modules: Mapping[str, tuple[Database, Callable[[], Awaitable[None]]]]) -> None:
+        self._modules = modules
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -35,13 +39,15 @@ class Housekeeping:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(INTERVAL_SECONDS)
-            for module, database in self._databases.items():
-                await self.tidy(module, database)
+            for module in self._modules:
+                await self.tidy(module)
 
-    async def tidy(self, module: str, database: Database) -> None:
+    async def tidy(self, module: str) -> None:
         """Does one module's round; a failure is logged, for the next round makes up for it."""
+        database, tidy_more = self._modules[module]
         try:
             async with database.read() as connection:
                 await forget_expired(connection, idempotency_table(module))
+            await tidy_more()
         except Exception as error:  # noqa: BLE001 housekeeping must not end with the database's absence
             log.warning("housekeeping failed", module=module, cause=type(error).__name__)

@@ -83,11 +83,15 @@ class Module(Protocol):
         ...
 
 
-class Startup(Protocol):
-    """Something that a module does once it is served; made by the module's container."""
+class Task(Protocol):
+    """Something that a module has the platform do; made by the module's container, anew each time.
+
+    A module whose door has a method `startup` that returns one gets it done when the module begins to be served; one
+    whose door has `housekeeping`, every ten minutes.
+    """
 
     async def run(self) -> None:
-        """Does it. The process serves only once this is done."""
+        """Does it."""
         ...
 
 

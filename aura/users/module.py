@@ -36,6 +36,7 @@ from aura.users.services.registration import RegistrationService
 from aura.users.services.second_factor import SecondFactors, SecondFactorService
 from aura.users.services.signing_keys import KeyRotation, SigningKeys
 from aura.users.services.throttle import Throttle
+from aura.users.services.tidying import Tidying
 from aura.users.services.tokens import TokenIssuer
 from aura.users.services.users import UserService
 from generated.aura.users.v1.events_pb2 import MailQueued
@@ -121,6 +122,7 @@ class UsersProvider(Provider):
     access = provide(AccessDirectory)
     clients = provide(ServiceClients)
     first_run = provide(FirstRun)
+    tidying = provide(Tidying)
     user_servicer = provide(UserServicer)
     authentication_servicer = provide(AuthenticationServicer)
     access_servicer = provide(AccessServicer)
@@ -147,3 +149,7 @@ class UsersModule:
     def startup(self) -> type[FirstRun]:
         """Returns what runs when the module is served."""
         return FirstRun
+
+    def housekeeping(self) -> type[Tidying]:
+        """Returns what runs every ten minutes."""
+        return Tidying

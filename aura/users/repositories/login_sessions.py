@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from aura.kernel.database import Execute
 from aura.kernel.query import Query
@@ -93,6 +93,11 @@ class LoginSessionRepository:
         of_user = (_SESSIONS.user_id == user_id, _SESSIONS.end_time.is_(None))
         kept = select(_SESSIONS.session_id).where(*of_user).order_by(_SESSIONS.create_time.desc()).limit(LIVE_SESSIONS)
         await self._end(now, "SURPLUS", _SESSIONS.user_id == user_id, _SESSIONS.session_id.not_in(kept))
+
+    async def forget_expired(self, before: datetime) -> None:
+        """Deletes the sessions that had ended, or expired, before a time."""
+        ended = (_SESSIONS.end_time < before) | (_SESSIONS.expire_time < before)
+        await self._execute(delete(login_sessions_table).where(ended))
 
     async def _end(self, now: datetime, reason: str, *conditions: Any) -> None:
         statement = update(login_sessions_table).where(*conditions, _SESSIONS.end_time.is_(None))

@@ -7,10 +7,12 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 from sqlalchemy import URL
 
+from aura.kernel.database import sync_url
 from aura.kernel.security import callers
 from aura.users.models.login_session import GRACE, LIVE_SESSIONS, RELAXED, STRICT
 from generated.aura.options.v1.access_pb2 import ROLE_ADMIN, ROLE_PATIENT, ROLE_THERAPIST
@@ -203,3 +205,31 @@ async def test_nobody_ends_a_session_in_somebody_elses_name(accounts: Platform, 
         assert (await failure_of(accounts.accounts.RevokeLoginSession(request))).reason == "LOGIN_SESSION_NOT_FOUND"
 
     assert await is_in(accounts, tokens)
+
+
+async def test_housekeeping_forgets_what_is_of_no_use_any_more(accounts: Platform, sign_in: SignIn, database_url: URL):
+    ended, live = await sign_in(email="ada@example.com"), await sign_in(email="bob@example.com")
+    await logout(accounts, ended)
+    await failure_of(accounts.accounts.Login(pb.LoginRequest(email="nobody@example.com", password="wrong")))
+    await accounts.accounts.RequestPasswordReset(pb.RequestPasswordResetRequest(email="ada@example.com"))
+    accounts.clock.advance(timedelta(days=6))
+    live = await refresh(accounts, live.refresh_token)
+
+    await accounts.host._housekeeping.tidy("users")
+    after_six_days = await counts(database_url)
+    for number in range(5):
+        accounts.clock.advance(timedelta(days=5))
+        if number < 4:
+            live = await refresh(accounts, live.refresh_token)
+    await accounts.host._housekeeping.tidy("users")
+
+    assert after_six_days == {"login_sessions": 2, "throttles": 0, "reset_codes": 0}
+    assert (await counts(database_url))["login_sessions"] == 1
+
+
+async def counts(url: URL) -> dict[str, int]:
+    connection = await asyncpg.connect(sync_url(url))
+    tables = ("login_sessions", "throttles", "reset_codes")
+    found = {table: await connection.fetchval(f"SELECT count(*) FROM users.{table}") for table in tables}
+    await connection.close()
+    return found
