@@ -16,6 +16,7 @@ import grpc
 import typer
 from rich.console import Console
 
+from aura.kernel.access_table import access_page, access_table
 from aura.kernel.database import sync_url
 from aura.kernel.diagnosis import diagnose
 from aura.kernel.event_commands import event_commands
@@ -129,6 +130,16 @@ def command_line(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
     app.add_typer(_modules_commands(specs), name="modules")
     app.add_typer(_topology_commands(specs), name="topology")
     app.add_typer(event_commands(lambda: topology_of(settings_of(), specs)), name="events")
+
+    @app.command("access")
+    def _access(
+        *, markdown: Annotated[bool, typer.Option("--markdown", help="Print a page for docs/.")] = False
+    ) -> None:
+        """Show who may call what, as the contracts say it."""
+        if markdown:
+            typer.echo(access_page(specs), nl=False)
+        else:
+            Console().print(access_table(specs))
 
     @app.command("check")
     def _check() -> None:

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from google.protobuf import descriptor_pool
-
+from aura.kernel.access_table import require_access_rules
 from aura.kernel.embedded_postgres import DataDirectoryInUse
 from aura.kernel.events.bus import EventBus
 from aura.kernel.events.subscriptions import subscriptions_of
@@ -19,7 +18,6 @@ from aura.kernel.security.keys import read_secret_key
 from aura.kernel.servicers import missing_methods
 from aura.kernel.serving import EXPECTED_ERRORS, database_of, is_behind, reaching, topology_of
 from aura.kernel.settings import Settings, SettingsError, read_settings
-from generated.aura.options.v1 import access_pb2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,18 +75,7 @@ def _check_module(name: str, spec: ModuleSpec) -> None:
     bus = EventBus()
     load_module(spec).subscribe_to_events(bus)
     validate_events(name, spec, declared=event_types_of(name), subscribed=bus.types)
-    open_methods = [method for service in registrar.services for method in _methods_without_rule(service)]
-    if open_methods:
-        raise _ContractError(
-            "\n".join(f"{method} does not say who may call it; give it the option access" for method in open_methods)
-        )
-
-
-def _methods_without_rule(service: str) -> Iterator[str]:
-    for method in descriptor_pool.Default().FindServiceByName(service).methods:
-        rule = method.GetOptions().Extensions[access_pb2.access]
-        if rule.external == access_pb2.EXTERNAL_UNSPECIFIED:
-            yield f"{service}/{method.name}"
+    require_access_rules(registrar.services)
 
 
 def _check_database(settings: Settings, specs: Mapping[str, ModuleSpec]) -> None:

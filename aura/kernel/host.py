@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2_grpc
 from sqlalchemy import URL
 
 from aura.kernel import health, module_service
+from aura.kernel.access_table import KERNEL_SERVICES, require_access_rules
 from aura.kernel.container import KernelProvider, module_container
 from aura.kernel.contracts import load_contract, service_names
 from aura.kernel.database import Database
@@ -179,6 +180,7 @@ class Host:
             name: self._host(name, specs[name], database_url, keys, (overrides or {}).get(name, ()))
             for name in self._process.modules
         }
+        require_access_rules([*self.services, *KERNEL_SERVICES])
         self.address = self.http_address = ""
         self._monitor = self._watch_database(database_url, keys, revive_database)
         self._housekeeping = Housekeeping(

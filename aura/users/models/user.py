@@ -205,6 +205,14 @@ def normalized_email(text: str, *, field: str = "user.email") -> str:
         raise EmailInvalid(field=field) from error
 
 
+def given_email(text: str) -> str:
+    """Returns an address as it would be stored, however it was typed; what is no address, as it is: nobody has it."""
+    try:
+        return normalized_email(text)
+    except EmailInvalid:
+        return text
+
+
 def search_key(text: str) -> str:
     """Returns what two texts share when they differ in nothing but case and in how characters are composed."""
     return unicodedata.normalize("NFKC", text).casefold()

@@ -15,6 +15,7 @@ from aura.users.models.account import Credentials
 from aura.users.models.login_session import LONGEST_USER_AGENT, LoginSession, RefreshToken, limits_of
 from aura.users.models.mail import AccountMail, MailKind
 from aura.users.models.passwords import require_good
+from aura.users.models.user import given_email
 from aura.users.repositories.accounts import AccountRepository
 from aura.users.repositories.login_sessions import LoginSessionRepository
 from aura.users.repositories.unit_of_work import UsersUnitOfWork
@@ -65,6 +66,7 @@ class Authentication:
             CredentialsInvalid: They are wrong, the account unknown, locked or out of use.
             SecondFactorRequired: They are right, but a code must go with them.
         """
+        email = given_email(email)
         is_admitted = await self._throttle.admit(email)
         account = await self._accounts.by_email(email)
         usable = account if is_admitted and account is not None and account.active else None

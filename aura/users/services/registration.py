@@ -13,7 +13,7 @@ from aura.users.events import event_of
 from aura.users.models.account import REGISTRATION_LIFETIME, RESET_LIFETIME, Registration, hash_of, new_code
 from aura.users.models.mail import AccountMail, MailKind
 from aura.users.models.passwords import require_good
-from aura.users.models.user import Change, ChangeKind, Profile, Role, User, normalized_email
+from aura.users.models.user import Change, ChangeKind, Profile, Role, User, given_email, normalized_email
 from aura.users.repositories.accounts import AccountRepository
 from aura.users.repositories.unit_of_work import UsersUnitOfWork
 from aura.users.services.mailing import MailQueue
@@ -78,6 +78,7 @@ class RegistrationService:
         Raises:
             CodeInvalid: The code is not good, or was tried too often.
         """
+        email = given_email(email)
         is_admitted, now = await self._throttle.admit(email), self._clock.now()
         async with self._unit_of_work as work:
             taken = await work.accounts.take_registration(email, hash_of(code), now) if is_admitted else None
@@ -94,6 +95,7 @@ class RegistrationService:
         Raises:
             TooManyLogins: The source asks for too much.
         """
+        email = given_email(email)
         await self._throttle.require_source()
         may_mail = await self._throttle.may_mail(email)
         code = new_code()
@@ -111,6 +113,7 @@ class RegistrationService:
             CodeInvalid: The code is not good, or was tried too often.
             PasswordRefused: The new password may not be used; the code stays good.
         """
+        email = given_email(email)
         is_admitted = await self._throttle.admit(email)
         now, code_hash = self._clock.now(), hash_of(code)
         account = await self._accounts.by_email(email)

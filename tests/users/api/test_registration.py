@@ -74,6 +74,17 @@ async def test_an_account_is_created_once_its_address_is_verified(
     await _until_empty(database_url, "mail_queue")
 
 
+@pytest.mark.parametrize(
+    "typed", ["ada@xn--bcher-kva.example.com", "ADA@BÜCHER.example.com", "ada@bu\u0308cher.example.com"]
+)
+async def test_an_address_is_the_same_however_it_is_typed(accounts: Platform, mailer: FakeMailer, typed: str):
+    await register(accounts, email="ada@bücher.example.com")
+    await until_sent(mailer, 1)
+    await verify(accounts, mailer.sent[0].code, typed)
+
+    assert await login(accounts, email=typed)
+
+
 async def test_a_code_is_good_once_and_for_a_day(accounts: Platform, mailer: FakeMailer):
     await register(accounts)
     await until_sent(mailer, 1)
