@@ -87,9 +87,9 @@ def access_page(specs: Mapping[str, ModuleSpec]) -> str:
     lines = [
         "# Who may call what",
         "",
-        "Made from the contracts by `aura access --markdown`; do not edit. Calls from outside come over the network;",
-        "`kernel` among the modules is the platform itself, and the `aura` command on the server's machine. What modules",
-        "may call is enforced, and that nobody calls what is for nobody; roles are not yet: see the README.",
+        "Made from the contracts by `aura access --markdown`; do not edit. Calls from outside come over the network. Among",
+        "the modules, `kernel` is the platform itself and the `aura` command on the server's machine. So far modules are",
+        "held to it, and nobody can call what is for nobody; roles are not enforced yet: see the README.",
         "",
         f"| {' | '.join(HEADINGS)} |",
         "|---|---|---|",

@@ -35,9 +35,8 @@ _SELECT = select(
     func.coalesce(_CREDENTIALS.totp_step, literal_column("0", Integer)).label("totp_step"),
 ).select_from(users_table.outerjoin(credentials_table, _CREDENTIALS.user_id == users_table.c.user_id))
 _BY_EMAIL = Query(_SELECT.where(users_table.c.email_key == bindparam("email_key")))
-_BY_USER = _SELECT.where(users_table.c.user_id == bindparam("user_id"))
-_BY_USER_QUERY = Query(_BY_USER)
-_BY_USER_FOR_UPDATE = _BY_USER.with_for_update(of=users_table)
+_BY_USER = Query(_SELECT.where(users_table.c.user_id == bindparam("user_id")))
+_LOCK_USER = select(users_table.c.user_id).where(users_table.c.user_id == bindparam("user_id")).with_for_update()
 
 
 class AccountRepository:
@@ -53,13 +52,14 @@ class AccountRepository:
 
     async def by_user(self, user_id: UUID) -> Credentials | None:
         """Returns a user's credentials; None if there is no such user."""
-        rows = await self._execute(_BY_USER_QUERY, {"user_id": user_id})
+        rows = await self._execute(_BY_USER, {"user_id": user_id})
         return _to_credentials(rows[0]) if rows else None
 
     async def by_user_for_update(self, user_id: UUID) -> Credentials | None:
         """Returns the same, and keeps others from changing the user until the unit of work ends."""
-        rows = await self._execute(_BY_USER_FOR_UPDATE, {"user_id": user_id})
-        return _to_credentials(rows[0]) if rows else None
+        await self._execute(_LOCK_USER, {"user_id": user_id})
+        # In a statement of its own: one that waits for the lock sees of joined rows what they were before it waited.
+        return await self.by_user(user_id)
 
     async def set_password(self, user_id: UUID, password_hash: str, now: datetime) -> None:
         """Stores a password."""

@@ -128,7 +128,8 @@ class ServiceClients:
         """
         is_admitted = await self._throttle.admit(str(client_id))
         client = await self._clients.get(client_id)
-        if not is_code(secret, client.secret_hash if client and is_admitted else NOBODY) or client is None:
+        matches = is_code(secret, client.secret_hash if client else NOBODY)
+        if client is None or not is_admitted or not matches:
             entry = AuditEntry(action="service_token.refused", subject=str(client_id))
             await self._audit_trail.write_alone(entry)
             raise CredentialsInvalid

@@ -145,6 +145,9 @@ class Authentication:
         require_good(new, field="new_password", email=account.email, display_name=account.display_name)
         password_hash, now = await self._hasher.hash(new), self._clock.now()
         async with self._unit_of_work as work:
+            still = await work.accounts.by_user_for_update(account.user_id)
+            if still is None or not still.active or still.password_hash != account.password_hash:
+                raise CredentialsInvalid
             await work.accounts.set_password(account.user_id, password_hash, now)
             await work.login_sessions.end_all(account.user_id, now, "PASSWORD_CHANGED")
             session = self._new_session(account, user_agent, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -79,12 +80,19 @@ class MailSender:
             await work.commit()
 
     async def _to_send(self, mail: AccountMail) -> AccountMail | None:
+        """Returns the message that is to be sent instead of one that was queued; None if none is.
+
+        What is sent to somebody who has an account goes to the address that they gave, and not to one that only counts
+        as the same: characters that look alike may be another person's.
+        """
         account = await self._accounts.by_email(mail.email)
-        if mail.kind is MailKind.VERIFY_EMAIL and account is not None:
-            return AccountMail(kind=MailKind.ACCOUNT_EXISTS, email=account.email) if account.active else None
-        if mail.kind is MailKind.RESET_PASSWORD and (account is None or not account.active):
+        if account is None:
+            return mail if mail.kind is MailKind.VERIFY_EMAIL else None
+        if not account.active:
             return None
-        return mail
+        if mail.kind is MailKind.VERIFY_EMAIL:
+            return AccountMail(kind=MailKind.ACCOUNT_EXISTS, email=account.email)
+        return replace(mail, email=account.email)
 
     async def _try_later(self, queued: QueuedMail, error: MailNotSent) -> None:
         log.warning("mail was not sent", mail_id=str(queued.mail_id), attempts=queued.attempts + 1, cause=str(error))

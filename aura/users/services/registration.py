@@ -124,7 +124,8 @@ class RegistrationService:
         require_good(new_password, field="new_password", email=account.email, display_name=account.display_name)
         password_hash = await self._hasher.hash(new_password)
         async with self._unit_of_work as work:
-            if not await work.accounts.take_reset_code(email, code_hash, now):
+            still = await work.accounts.by_user_for_update(account.user_id)  # a login waits, or is seen here
+            if still is None or not still.active or not await work.accounts.take_reset_code(email, code_hash, now):
                 raise CodeInvalid
             await work.accounts.set_password(account.user_id, password_hash, now)
             await work.login_sessions.end_all(account.user_id, now, "PASSWORD_RESET")

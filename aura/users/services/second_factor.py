@@ -93,6 +93,9 @@ class SecondFactorService:
             raise TotpEnabled
         secret, sealed = self._second_factors.new_secret(account.user_id)
         async with self._unit_of_work as work:
+            still = await work.accounts.by_user_for_update(account.user_id)
+            if still is None or still.totp_enabled:
+                raise TotpEnabled
             await work.accounts.set_totp(account.user_id, sealed_secret=sealed, enabled=False, step=0)
             await work.commit()
         uri = app(secret).get_provisioning_uri(account.email, ISSUER)
@@ -117,6 +120,9 @@ class SecondFactorService:
                 raise CredentialsInvalid
         codes = new_recovery_codes()
         async with self._unit_of_work as work:
+            still = await work.accounts.by_user_for_update(account.user_id)
+            if still != account:
+                raise TotpEnabled
             await work.accounts.set_totp(
                 account.user_id, sealed_secret=account.sealed_totp_secret, enabled=True, step=step
             )

@@ -255,6 +255,8 @@ async def test_secrets_cannot_be_guessed_for_long(accounts: Platform):
     for number in range(10):
         assert (await failure_of(token_of(accounts, client, f"wrong{number}"))).reason == "CREDENTIALS_INVALID"
 
+    for nothing in ("-", " ", "--- ---"):
+        assert (await failure_of(token_of(accounts, client, nothing))).reason == "CREDENTIALS_INVALID"
     locked = await failure_of(token_of(accounts, client))
     accounts.clock.advance(timedelta(minutes=15))
 

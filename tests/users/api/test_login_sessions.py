@@ -233,3 +233,19 @@ async def counts(url: URL) -> dict[str, int]:
     found = {table: await connection.fetchval(f"SELECT count(*) FROM users.{table}") for table in tables}
     await connection.close()
     return found
+
+
+async def test_no_login_with_the_old_password_outlives_its_change(accounts: Platform, sign_in: SignIn):
+    tokens = await sign_in(email="ada@example.com")
+    login = pb.LoginRequest(email="ada@example.com", password=PASSWORD)
+
+    async def log_in() -> pb.TokenPair | None:
+        try:
+            return await accounts.accounts.Login(login)
+        except grpc.aio.AioRpcError:
+            return None
+
+    *logins, _ = await asyncio.gather(*(log_in() for _ in range(6)), change_password(accounts, tokens))
+
+    for each in (made for made in logins if made is not None):
+        assert not await is_in(accounts, each)

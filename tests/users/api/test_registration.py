@@ -234,6 +234,24 @@ async def test_a_reset_code_expires(accounts: Platform, mailer: FakeMailer, sign
     assert (await failure_of(accounts.accounts.ResetPassword(request))).reason == "CODE_INVALID"
 
 
+@pytest.mark.parametrize(
+    "alike", ["\uff41da@example.com", "ADA@example.com", "ada@EXAMPLE.com", "ad\u1d43@example.com"]
+)
+async def test_a_code_goes_to_the_address_of_the_account_and_to_none_that_looks_like_it(
+    accounts: Platform, mailer: FakeMailer, sign_in: SignIn, alike: str
+):
+    await sign_in(email=EMAIL)
+
+    await accounts.accounts.RequestPasswordReset(pb.RequestPasswordResetRequest(email=alike))
+    await register(accounts, email=alike)
+    await until_sent(mailer, 2)
+
+    assert {(mail.kind, mail.email) for mail in mailer.sent} == {
+        (MailKind.RESET_PASSWORD, EMAIL),
+        (MailKind.ACCOUNT_EXISTS, EMAIL),
+    }
+
+
 async def test_nothing_is_sent_to_strangers_and_the_answer_is_the_same(
     accounts: Platform, mailer: FakeMailer, sign_in: SignIn, database_url: URL
 ):

@@ -126,6 +126,16 @@ async def test_it_is_not_set_up_twice(ada: Ada):
     assert (await failure_of(confirm)).reason == "TOTP_ENABLED"
 
 
+async def test_of_confirmations_at_once_one_succeeds(accounts: Platform, sign_in: SignIn):
+    ada = Ada(accounts, await sign_in(email=EMAIL))
+    await ada.enroll()
+    request = pb.ConfirmTotpRequest(code=ada.code())
+
+    calls = [accounts.accounts.ConfirmTotp(request, metadata=ada.token).code() for _ in range(5)]
+
+    assert sorted(code.name for code in await asyncio.gather(*calls)) == ["FAILED_PRECONDITION"] * 4 + ["OK"]
+
+
 async def test_it_is_confirmed_by_a_right_code_only(accounts: Platform, sign_in: SignIn):
     ada = Ada(accounts, await sign_in(email=EMAIL))
     early = accounts.accounts.ConfirmTotp(pb.ConfirmTotpRequest(code="000000"), metadata=ada.token)
