@@ -147,7 +147,7 @@ async def accounts(client: Client, patient: str) -> None:
     await client.ask("accounts", "Login", email="nobody@example.com", password="wrong")
     await client.ask("accounts", "Login", email="", password="x" * 300)
     tokens = await client.ask("accounts", "Login", **pia)
-    for token in (tokens.access_token, f"{tokens.access_token[:-4]}AAAA", "nonsense"):
+    for token in (tokens.access_token, f"{tokens.access_token[:-40]}{'A' * 40}", "nonsense"):
         for _ in range(2):  # by way of each process of two
             await client.ask("users", "GetUser", token=token, userId=patient)
             await client.ask("sessions", "ListTherapySessions", token=token, patientId=patient)

@@ -93,13 +93,22 @@ async def test_a_replay_after_the_grace_ends_the_family_and_is_audited(
 
 @pytest.mark.parametrize(
     "spoilt",
-    ["", "nonsense", "{token}AAAA", "{short}AAAA", "{bare}", f"aura_rt_{'A' * 70}", "AURA_RT_{bare}", "{token}é"],
+    [
+        "",
+        "nonsense",
+        "{token}AAAA",
+        "{short}AAAAAAAAAAAAAAAAAAAA",
+        "{bare}",
+        f"aura_rt_{'A' * 70}",
+        "AURA_RT_{bare}",
+        "{token}é",
+    ],
 )
 async def test_a_made_up_refresh_token_is_refused_and_harms_nobody(accounts: Platform, sign_in: SignIn, spoilt: str):
     tokens = await sign_in()
 
     token = tokens.refresh_token
-    text = spoilt.format(token=token, short=token[:-4], bare=token.removeprefix("aura_rt_"))
+    text = spoilt.format(token=token, short=token[:-20], bare=token.removeprefix("aura_rt_"))
     failure = await failure_of(refresh(accounts, text))
 
     assert failure.reason in {"REFRESH_TOKEN_INVALID", "INVALID_REQUEST"}
