@@ -18,6 +18,8 @@ ISSUER = AUDIENCE = "aura"
 ALGORITHM = "EdDSA"
 USER_TOKEN, CLIENT_TOKEN = "at+jwt", "client-at+jwt"
 LONGEST_TOKEN = 4096
+LONGEST_LIFETIME_SECONDS = 600
+"""None is issued for so long: one that is would be forged with a key that leaked."""
 CLOCK_SKEW_SECONDS = 5
 REMEMBERED_TOKENS = 10_000
 
@@ -49,11 +51,13 @@ class AccessToken:
         subject: The user's id, or the client's.
         session: The login session it belongs to; empty for a client.
         expiry: When it expires, in seconds since 1970.
+        key_id: The key it was signed with.
     """
 
     subject: str
     session: str
-    expiry: float
+    expiry: int
+    key_id: str
 
 
 class AccessTokens:
@@ -79,6 +83,9 @@ class AccessTokens:
             raise AccessTokenInvalid
         digest = hashlib.sha256(text.encode()).digest()
         token = self._verified.get(digest)
+        if token is not None and token.key_id not in await self._find_keys(again=False):
+            del self._verified[digest]
+            raise AccessTokenInvalid
         if token is None:
             token = await self._verify(text)
             self._verified[digest] = token
@@ -109,18 +116,19 @@ class AccessTokens:
                     "strict_aud": True,
                 },
             )
-            return self._token(header["typ"], claims)
+            return self._token(header["typ"], header["kid"], claims)
         except (jwt.InvalidTokenError, ValueError, TypeError) as error:
             raise AccessTokenInvalid from error
 
-    def _token(self, kind: str, claims: Mapping[str, Any]) -> AccessToken:
-        not_before, expiry = float(claims["nbf"]), float(claims["exp"])
-        session = claims.get("sid", "")
-        if not_before > self._now() + CLOCK_SKEW_SECONDS or not isinstance(session, str):
+    def _token(self, kind: str, key_id: str, claims: Mapping[str, Any]) -> AccessToken:
+        not_before, expiry, session = claims["nbf"], claims["exp"], claims.get("sid", "")
+        if type(not_before) is not int or type(expiry) is not int or not isinstance(session, str):
+            raise AccessTokenInvalid
+        if not_before > self._now() + CLOCK_SKEW_SECONDS or expiry - not_before > LONGEST_LIFETIME_SECONDS:
             raise AccessTokenInvalid
         if (kind == USER_TOKEN) != bool(session):  # a user's token has a session, a client's has none
             raise AccessTokenInvalid
-        return AccessToken(subject=claims["sub"], session=session, expiry=expiry)
+        return AccessToken(subject=claims["sub"], session=session, expiry=expiry, key_id=key_id)
 
     async def _key(self, key_id: object) -> Ed25519PublicKey | None:
         if not isinstance(key_id, str):

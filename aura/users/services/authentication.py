@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
@@ -10,7 +11,13 @@ from aura.kernel.audit import AuditEntry, AuditTrail
 from aura.kernel.clock import Clock
 from aura.kernel.ids import new_id
 from aura.kernel.security.actor import Actor
-from aura.users.errors import CredentialsInvalid, LoginSessionNotFound, RefreshTokenInvalid, SecondFactorRequired
+from aura.users.errors import (
+    CredentialsInvalid,
+    LoginSessionNotFound,
+    RefreshTokenInvalid,
+    SecondFactorRequired,
+    TooManyLogins,
+)
 from aura.users.models.account import Credentials
 from aura.users.models.login_session import LONGEST_USER_AGENT, LoginSession, RefreshToken, limits_of
 from aura.users.models.mail import AccountMail, MailKind
@@ -79,7 +86,8 @@ class Authentication:
         session = await self._begin_checked(usable, code, user_agent)
         await self._throttle.succeeded(email)
         if self._hasher.is_outdated(usable.password_hash):
-            await self._accounts.rehash(usable.user_id, usable.password_hash, await self._hasher.hash(password))
+            with suppress(TooManyLogins):  # the next login does it
+                await self._accounts.rehash(usable.user_id, usable.password_hash, await self._hasher.hash(password))
         return await self._tokens.for_session(session)
 
     async def refresh(self, text: str) -> Tokens:
@@ -160,11 +168,11 @@ class Authentication:
     async def _begin_checked(self, account: Credentials, code: str, user_agent: str) -> LoginSession:
         """Begins a session for an account whose password was right a moment ago."""
         now = self._clock.now()
-        session = self._new_session(account, user_agent, now)
         async with self._unit_of_work as work:
             still = await work.accounts.by_user_for_update(account.user_id)
             unchanged = still is not None and still.active and still.password_hash == account.password_hash
-            if unchanged and (not account.totp_enabled or await self._second_factors.use(work, account, code)):
+            if still and unchanged and (not still.totp_enabled or await self._second_factors.use(work, still, code)):
+                session = self._new_session(still, user_agent, now)
                 await work.login_sessions.add(session)
                 await work.login_sessions.end_surplus(account.user_id, now)
                 work.audit(_of_session("login.succeeded", session))

@@ -67,7 +67,10 @@ class Reauthentication:
         if not await self._hasher.verify(account.password_hash if is_admitted else "", password):
             await self._failed(account, "password" if is_admitted else "locked")
             raise CredentialsInvalid
-        await self._throttle.succeeded(account.email)
+        if account.totp_enabled:  # a password alone does not clear the way for guessing codes
+            await self._throttle.take_back(account.email)
+        else:
+            await self._throttle.succeeded(account.email)
         return account
 
     @asynccontextmanager

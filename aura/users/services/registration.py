@@ -66,8 +66,8 @@ class RegistrationService:
         )
         may_mail = await self._throttle.may_mail(address)
         async with self._unit_of_work as work:
-            await work.accounts.save_registration(registration)
-            if may_mail:
+            if may_mail:  # otherwise a code that was sent stays good
+                await work.accounts.save_registration(registration)
                 mail = AccountMail(kind=MailKind.VERIFY_EMAIL, email=address, code=code)
                 await self._mail_queue.put(work, mail, lifetime=REGISTRATION_LIFETIME)
             await work.commit()

@@ -48,14 +48,17 @@ class SigningKeys:
         return self._known
 
     async def current(self) -> tuple[str, Ed25519PrivateKey] | None:
-        """Returns the id of the key to sign with, and the key; None if there is none yet."""
-        now = self._clock.now()
-        for key in await self.published():
-            if key.activate_time <= now:
-                if key.key_id not in self._private:
-                    self._private[key.key_id] = self._opened(key)
-                return key.key_id, self._private[key.key_id]
-        return None
+        """Returns the id of the key to sign with, and the key: the newest active one, else the oldest.
+
+        A key may be the only one and not be active yet, as after a rotation before the first login.
+        """
+        now, published = self._clock.now(), await self.published()
+        if not published:
+            return None
+        key = next((each for each in published if each.activate_time <= now), published[-1])
+        if key.key_id not in self._private:
+            self._private[key.key_id] = self._opened(key)
+        return key.key_id, self._private[key.key_id]
 
     def forget(self) -> None:
         """Has the keys read again, for they have changed."""

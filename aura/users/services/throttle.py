@@ -38,6 +38,12 @@ class Throttle:
         if self._source:
             await self._throttles.take_back(self._source)
 
+    async def take_back(self, account: str) -> None:
+        """Forgets one attempt, which was right as far as it went, but no failure before it."""
+        await self._throttles.take_back(_key("account", account))
+        if self._source:
+            await self._throttles.take_back(self._source)
+
     async def require_source(self) -> None:
         """Counts what a source asks for without naming itself.
 

@@ -59,6 +59,10 @@ def get_user(platform: Platform, tokens: pb.TokenPair, metadata: Any) -> Any:
 Forge = Callable[[dict[str, Any], dict[str, Any]], None]
 FORGERIES: dict[str, Forge] = {
     "expired": lambda claims, _: claims.update(exp=claims["exp"] - 310),
+    "expires never": lambda claims, _: claims.update(exp=float("inf")),
+    "expires at no number": lambda claims, _: claims.update(exp=float("nan")),
+    "expires after ages": lambda claims, _: claims.update(exp=10**400),
+    "lives long": lambda claims, _: claims.update(exp=claims["exp"] + 3600),
     "expires as a text": lambda claims, _: claims.update(exp="soon"),
     "without expiry": lambda claims, _: claims.pop("exp"),
     "not yet valid": lambda claims, _: claims.update(nbf=claims["nbf"] + 60),

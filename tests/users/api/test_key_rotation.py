@@ -157,6 +157,29 @@ async def test_many_first_logins_at_once_make_one_key(accounts: Platform, sign_i
     assert len({key_of(each.access_token) for each in tokens}) == 1
 
 
+async def test_keys_can_be_rotated_before_the_first_login(accounts: Platform, sign_in: SignIn):
+    rotated = await rotate(accounts)
+
+    tokens = await sign_in()
+
+    assert key_of(tokens.access_token) == rotated.key_id
+
+
+async def test_tokens_of_a_key_that_was_deleted_are_refused(accounts: Platform, sign_in: SignIn, database_url: URL):
+    tokens = await sign_in()
+    call = GetUserRequest(user_id=tokens.user_id)
+    assert await accounts.users.GetUser(call, metadata=bearer(tokens.access_token))
+    await rotate(accounts)
+    connection = await asyncpg.connect(sync_url(database_url))
+    await connection.execute("DELETE FROM users.signing_keys WHERE key_id = $1", key_of(tokens.access_token))
+    await connection.close()
+    await asyncio.sleep(1.5)
+
+    failure = await failure_of(accounts.users.GetUser(call, metadata=bearer(tokens.access_token)))
+
+    assert failure.reason == "ACCESS_TOKEN_INVALID"
+
+
 async def test_unknown_key_ids_do_not_have_the_keys_read_again_and_again(
     accounts: Platform, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ):

@@ -86,6 +86,21 @@ async def test_no_more_attempts_are_looked_at_than_allowed_whatever_the_path(two
         assert locked.reason == "CREDENTIALS_INVALID"
 
 
+async def test_a_right_password_does_not_clear_the_way_for_guessing_codes(two: list[Platform], database_url: URL):
+    _, tokens, _ = await ada(two[0], database_url)
+    token = bearer(tokens.access_token)
+    before = len(await audited(database_url))
+
+    for number in range(2 * ACCOUNT.attempts):
+        accounts = two[number % 2].accounts
+        request = pb.DisableTotpRequest(password=PASSWORD, code=f"{number:06}")
+        assert (await failure_of(accounts.DisableTotp(request, metadata=token))).reason == "CREDENTIALS_INVALID"
+        enroll = accounts.EnrollTotp(pb.EnrollTotpRequest(password=PASSWORD), metadata=token)
+        assert (await failure_of(enroll)).reason in {"TOTP_ENABLED", "CREDENTIALS_INVALID"}
+
+    assert 0 < await looked_at(database_url, before) <= ACCOUNT.attempts
+
+
 async def test_the_lock_lifts_by_itself(two: list[Platform], database_url: URL):
     _, _, secret = await ada(two[0], database_url)
     for _ in range(ACCOUNT.attempts):
