@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dishka import Container, Provider, Scope, from_context, make_container, provide
 
+from aura.kernel.account_settings import AccountSettings
 from aura.kernel.audit import AuditTrail
 from aura.kernel.clock import Clock, SystemClock
 from aura.kernel.database import Database
@@ -20,7 +21,6 @@ from aura.kernel.registry import ModuleServices
 from aura.kernel.security.actor import Actor
 from aura.kernel.security.keys import KeyRing
 from aura.kernel.security.module_secrets import ModuleSecrets
-from aura.kernel.settings import Settings
 from aura.kernel.unit_of_work import UnitOfWork
 
 
@@ -39,11 +39,11 @@ class KernelProvider(Provider):
         keys: KeyRing,
         services: ModuleServices,
         outbox: Outbox,
-        settings: Settings,
+        account_settings: AccountSettings,
     ) -> None:
         super().__init__()
         self._module = name
-        self._settings = settings
+        self._account_settings = account_settings
         self._outbox = outbox
         self._database = database
         self._keys = keys
@@ -86,9 +86,9 @@ class KernelProvider(Provider):
         return ModuleSecrets(self._keys, module=self._module)
 
     @provide(scope=Scope.APP)
-    def settings(self) -> Settings:
-        """What the operator chose."""
-        return self._settings
+    def account_settings(self) -> AccountSettings:
+        """What the operator chose about accounts."""
+        return self._account_settings
 
     @provide(scope=Scope.REQUEST)
     def actor(self, call: Call) -> Actor:

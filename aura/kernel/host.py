@@ -322,7 +322,7 @@ class Host:
             keys=keys,
             services=self.registry.for_module(name),
             outbox=outbox,
-            settings=self._settings,
+            account_settings=self._settings.account_settings,
         )
         container = module_container(module, kernel, overrides)
         tasks = {name: getattr(module, name)() for name in ("startup", "housekeeping") if hasattr(module, name)}

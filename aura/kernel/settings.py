@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from aura.kernel.account_settings import AccountSettings
 from aura.kernel.database import DatabaseLimits
 from aura.kernel.events.relay_settings import RelaySettings
 from aura.kernel.topology import is_loopback
@@ -182,6 +183,18 @@ class Settings(BaseSettings):
             attempts=self.event_attempts,
             first_pause=self.event_first_pause_seconds,
             retention=self.event_retention_days * SECONDS_A_DAY,
+        )
+
+    @property
+    def account_settings(self) -> AccountSettings:
+        """How accounts are dealt with."""
+        return AccountSettings(
+            in_development=self.environment is Environment.DEVELOPMENT,
+            public_url=self.public_url,
+            smtp_url=self.smtp_url.get_secret_value() if self.smtp_url else None,
+            mail_from=self.mail_from,
+            password_memory_kib=self.password_memory_kib,
+            password_passes=self.password_passes,
         )
 
     @property

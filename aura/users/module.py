@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from dishka import Provider, Scope, provide
 
+from aura.kernel.account_settings import AccountSettings
 from aura.kernel.clock import Clock
 from aura.kernel.database import Database
 from aura.kernel.events.bus import EventBus
 from aura.kernel.module import ServiceRegistrar
 from aura.kernel.security.module_secrets import ModuleSecrets
-from aura.kernel.settings import Settings
 from aura.users.api.authentication_servicer import AccessServicer, AuthenticationServicer
 from aura.users.api.servicers import UserServicer
 from aura.users.api.subscribers import MailQueuedSubscriber
@@ -89,7 +89,7 @@ class UsersProvider(Provider):
     scope = Scope.REQUEST
 
     @provide(scope=Scope.APP)
-    def password_hasher(self, settings: Settings) -> PasswordHasher:
+    def password_hasher(self, settings: AccountSettings) -> PasswordHasher:
         """The password hasher, and its threads."""
         return PasswordHasher(memory_kib=settings.password_memory_kib, passes=settings.password_passes)
 
@@ -99,11 +99,11 @@ class UsersProvider(Provider):
         return SigningKeys(keys=keys, secrets=secrets, clock=clock)
 
     @provide(scope=Scope.APP)
-    def mailer(self, settings: Settings) -> AccountMailer:
+    def mailer(self, settings: AccountSettings) -> AccountMailer:
         """What sends mail: the mail server of the settings, or the console."""
         if settings.smtp_url is None:
             return ConsoleMailer(public_url=settings.public_url)
-        server = SmtpServer.parse(settings.smtp_url.get_secret_value())
+        server = SmtpServer.parse(settings.smtp_url)
         return SmtpMailer(server=server, sender=settings.mail_from, public_url=settings.public_url)
 
     unit_of_work = provide(UsersUnitOfWork)

@@ -52,13 +52,14 @@ def test_takes_modules_that_share_a_dependency():
     )
 
 
-def test_takes_subscriptions_that_run_in_a_circle():
-    validate_specs(
-        {
-            "a": spec("a", publishes=("a.done",), subscribes=("b.done",)),
-            "b": spec("b", publishes=("b.done",), subscribes=("a.done",)),
-        }
-    )
+def test_takes_subscriptions_that_run_in_a_circle_but_no_dependencies_that_do():
+    events = {"a": {"publishes": ("a.done",), "subscribes": ("b.done",)}}
+    events["b"] = {"publishes": ("b.done",), "subscribes": ("a.done",)}
+
+    validate_specs({name: spec(name, **each) for name, each in events.items()})
+
+    with pytest.raises(ModuleSpecError, match="depend on each other in a circle"):
+        validate_specs({"a": spec("a", dependencies=("b",)), "b": spec("b", dependencies=("a",))})
 
 
 def test_refuses_an_unknown_dependency():

@@ -75,7 +75,10 @@ def test_lets_a_request_pass_that_keeps_its_contract(contract: dict[str, Any]):
         room=room, guests=[{"name": "Ada", "stays": [room]}], labels={"a": "b"}, by_floor={1: contract["Room"](**room)}
     )
 
+    before = request.SerializeToString(deterministic=True)
     Validation().on_request(None, request)
+
+    assert request.SerializeToString(deterministic=True) == before
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,11 @@ import uuid
 
 import grpc
 import pytest
+from dishka.exceptions import NoFactoryError
 
+from aura.kernel.security.keys import KeyRing
+from aura.kernel.settings import Settings
+from aura.kernel.topology import Topology
 from generated.aura.modules.v1 import module_service_pb2 as modules
 from generated.aura.options.v1.access_pb2 import ROLE_PATIENT, ROLE_THERAPIST
 from tests.support.failures import failure_of
@@ -74,3 +78,10 @@ async def test_an_unknown_module_is_not_found(platform: Platform):
 
     assert failure.code is grpc.StatusCode.NOT_FOUND
     assert failure.reason == "MODULE_NOT_FOUND"
+
+
+@pytest.mark.parametrize("module", ["users", "mentalhealth"])
+@pytest.mark.parametrize("kind", [Settings, KeyRing, Topology])
+async def test_a_module_cannot_get_at_what_is_the_platforms(platform: Platform, module: str, kind: type):
+    with pytest.raises(NoFactoryError):
+        platform.host._modules[module].container.get(kind)

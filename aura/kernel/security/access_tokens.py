@@ -35,7 +35,7 @@ class FindKeys(Protocol):
 
 
 class AccessTokenInvalid(Unauthenticated):
-    """An access token is not to be trusted; why is not told, but logged."""
+    """An access token is not to be trusted; why is not told."""
 
     reason = "ACCESS_TOKEN_INVALID"
 
@@ -84,7 +84,7 @@ class AccessTokens:
         digest = hashlib.sha256(text.encode()).digest()
         token = self._verified.get(digest)
         if token is not None and token.key_id not in await self._find_keys(again=False):
-            del self._verified[digest]
+            self._verified.pop(digest, None)  # another call may have done so meanwhile
             raise AccessTokenInvalid
         if token is None:
             token = await self._verify(text)
@@ -92,7 +92,7 @@ class AccessTokens:
             if len(self._verified) > REMEMBERED_TOKENS:
                 self._verified.popitem(last=False)
         if token.expiry + CLOCK_SKEW_SECONDS <= self._now():
-            del self._verified[digest]
+            self._verified.pop(digest, None)
             raise AccessTokenInvalid
         return token
 

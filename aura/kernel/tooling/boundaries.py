@@ -47,9 +47,11 @@ GUARDED = (
     "aura.kernel.security.keys",
     "aura.kernel.interceptors.identity",
     "aura.kernel.remote",
+    "aura.kernel.settings",
+    "aura.kernel.platform_client",
     "aura.kernel.events.subscriber_service",
 )
-"""What a module could use to pass for somebody else."""
+"""What a module could use to pass for somebody else, or to reach what is not its own."""
 
 STANDALONE = ("aura.kernel.inprocess", "aura.kernel.embedded_postgres", "aura.kernel.errors")
 """Packages that depend on nothing else in Aura."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from aura.kernel.settings import Environment, Settings
+from aura.kernel.account_settings import AccountSettings
 from aura.users.errors import AdminExists, EmailTaken
 from aura.users.models.user import Role
 from aura.users.services.registration import RegistrationService
@@ -15,13 +15,13 @@ EMAIL, NAME = "admin@example.com", "First admin"
 class FirstRun:
     """Creates an admin where there is none."""
 
-    def __init__(self, *, registration: RegistrationService, settings: Settings) -> None:
+    def __init__(self, *, registration: RegistrationService, settings: AccountSettings) -> None:
         self._registration = registration
         self._settings = settings
 
     async def run(self) -> None:
         """Creates the admin in development, and shows their password, this once."""
-        if self._settings.environment is not Environment.DEVELOPMENT:
+        if not self._settings.in_development:
             return
         try:
             _, password = await self._registration.create(
