@@ -4,7 +4,6 @@ import typer
 
 from aura.account_commands import admin_commands, keys_commands
 from aura.kernel.cli import command_line, connector, plain_errors, settings_of
-from aura.kernel.errors import AuraError
 from aura.modules import AURA_MODULES
 
 
@@ -23,11 +22,7 @@ def _demo() -> None:
     from aura.demo import show  # noqa: PLC0415 other commands do without
 
     with plain_errors():
-        try:
-            typer.echo(show(settings_of(), AURA_MODULES))
-        except AuraError as error:
-            typer.echo(f"aura: {error.message}", err=True)
-            raise typer.Exit(code=1) from None
+        typer.echo(show(settings_of(), AURA_MODULES))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from typing import Annotated, Any, TypeVar
 import grpc
 import typer
 
-from aura.kernel.errors import AuraError, Internal, Unavailable
-from generated.aura.options.v1.access_pb2 import Role
+from aura.kernel.cli import plain_errors
+from generated.aura.options.v1.access_pb2 import ROLE_ADMIN, ROLE_OPERATOR, ROLE_SUPPORT, Role
 from generated.aura.users.v1 import authentication_service_pb2 as pb
 from generated.aura.users.v1.access_service_pb2 import ListVerificationKeysRequest
 from generated.aura.users.v1.access_service_pb2_grpc import AccessServiceStub
@@ -20,6 +20,7 @@ from generated.aura.users.v1.authentication_service_pb2_grpc import Authenticati
 Connect = Callable[[], AbstractAsyncContextManager[grpc.aio.Channel]]
 Result = TypeVar("Result")
 SECONDS = 10.0
+ROLES = {"admin": ROLE_ADMIN, "operator": ROLE_OPERATOR, "support": ROLE_SUPPORT}
 
 
 def admin_commands(connect: Connect) -> typer.Typer:
@@ -68,10 +69,9 @@ def keys_commands(connect: Connect) -> typer.Typer:
 
 
 def _role(name: str) -> Role.ValueType:
-    try:
-        return Role.Value(f"ROLE_{name.upper()}")
-    except ValueError:
-        raise typer.BadParameter(f"there is no role {name}; there are admin, operator and support") from None
+    if name not in ROLES:
+        raise typer.BadParameter(f"there is no role {name} to run the platform in; there are {', '.join(ROLES)}")
+    return ROLES[name]
 
 
 def _ask(
@@ -83,18 +83,6 @@ def _ask(
         async with connect() as channel:
             return await call(stub_class(channel))
 
-    try:
+    with plain_errors():
         return asyncio.run(ask())
-    except Unavailable as error:
-        typer.echo(f"aura: {error.message}; start it first, on this machine and with the same settings", err=True)
-        raise typer.Exit(code=1) from None
-    except Internal:
-        typer.echo(
-            "aura: the platform runs with another secret key than this command (see AURA_SECRET_KEY_FILE and "
-            "AURA_DATA_DIR), or something failed there; its log says what",
-            err=True,
-        )
-        raise typer.Exit(code=1) from None
-    except AuraError as error:
-        typer.echo(f"aura: {error.message}", err=True)
-        raise typer.Exit(code=1) from None
+    raise AssertionError("an error ends the program")

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -80,7 +81,7 @@ async def fill(settings: Settings, specs: Mapping[str, ModuleSpec]) -> str:
     return "\n".join(_lines(address, tokens, booked))
 
 
-async def _book(sessions: TherapySessionServiceStub, tokens: Mapping[Person, TokenPair]) -> int:
+async def _book(sessions: Any, tokens: Mapping[Person, TokenPair]) -> int:
     """Books a session for each patient tomorrow; returns how many were free."""
     tomorrow = datetime.now(UTC).replace(hour=FIRST_HOUR, minute=0, second=0, microsecond=0) + timedelta(days=1)
     metadata = (("authorization", f"Bearer {tokens[STAFF[0]].access_token}"),)
@@ -95,7 +96,7 @@ async def _book(sessions: TherapySessionServiceStub, tokens: Mapping[Person, Tok
             end_time=_timestamp(start + SESSION),
         )
         try:
-            await sessions.ScheduleTherapySession(request, metadata=metadata)  # type: ignore[misc]
+            await sessions.ScheduleTherapySession(request, metadata=metadata)
             booked += 1
         except grpc.aio.AioRpcError as error:
             if error.code() not in {grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.FAILED_PRECONDITION}:

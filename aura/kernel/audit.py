@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, DateTime, Index, MetaData, Table, Text, Uuid, func, insert
@@ -20,19 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditEntry:
-    """Something that happened, worth being accounted for. It holds ids and no personal data.
+    """Something that happened, worth being accounted for: with ids, and without what people said of themselves.
 
     Attributes:
         action: What was done, as `login.succeeded`.
         subject: The id of whom or what it was done to; empty if nobody is known.
         details: More about it, in words of ours.
-        time: When it happened; now, if not given.
     """
 
     action: str
     subject: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
-    time: datetime | None = None
 
 
 def audit_table(module: str) -> Table:
@@ -74,7 +71,7 @@ class AuditTrail:
 
 def _row(entry: AuditEntry) -> dict[str, Any]:
     call = current_call.get()
-    row: dict[str, Any] = {
+    return {
         "audit_id": new_id(),
         "action": entry.action,
         "subject": entry.subject,
@@ -85,4 +82,3 @@ def _row(entry: AuditEntry) -> dict[str, Any]:
         "trace_id": call.trace.trace_id if call and call.trace else "",
         "details": dict(entry.details),
     }
-    return row | ({"occur_time": entry.time} if entry.time else {})

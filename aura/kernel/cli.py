@@ -19,11 +19,12 @@ from rich.console import Console
 from aura.kernel.access_table import access_page, access_table
 from aura.kernel.database import sync_url
 from aura.kernel.diagnosis import diagnose
+from aura.kernel.errors import AuraError
 from aura.kernel.event_commands import event_commands
 from aura.kernel.migrations import HEAD, Step
 from aura.kernel.module import ModuleSpec
 from aura.kernel.module_table import modules_graph, modules_table
-from aura.kernel.platform_client import platform_channel
+from aura.kernel.platform_client import platform_channel, what_went_wrong
 from aura.kernel.process_group import ProcessGroup
 from aura.kernel.security.keys import read_secret_key
 from aura.kernel.serving import EXPECTED_ERRORS, database_of, migrator_of, run_server, set_up_logging, topology_of
@@ -47,6 +48,9 @@ def plain_errors() -> Iterator[None]:
     except EXPECTED_ERRORS as error:
         for line in str(error).splitlines():
             sys.stderr.write(f"aura: {line}\n")
+        sys.exit(1)
+    except AuraError as error:  # of a call of a platform that runs
+        sys.stderr.write(f"aura: {what_went_wrong(error)}\n")
         sys.exit(1)
     except KeyboardInterrupt:  # Ctrl-C before the server serves; from then on it drains
         sys.exit(INTERRUPTED)

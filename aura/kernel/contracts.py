@@ -52,23 +52,23 @@ def repeatable_methods(service: str) -> Iterator[str]:
 @cache
 def may_be_repeated(path: str) -> bool:
     """Returns whether the contract of a method allows to call it again when it is not known whether it ran."""
-    service, _, name = path.lstrip("/").rpartition("/")
-    try:
-        method = describe(service).methods_by_name.get(name)
-    except KeyError:
-        return False
+    method = _method_of(path)
     return method is not None and _may_be_repeated(method)
 
 
 @cache
 def access_of(path: str) -> Access:
     """Returns who may call a method, given by its path, as its contract says; nobody if there is no such method."""
+    method = _method_of(path)
+    return method.GetOptions().Extensions[access] if method is not None else Access()
+
+
+def _method_of(path: str) -> MethodDescriptor | None:
     service, _, name = path.lstrip("/").rpartition("/")
     try:
-        method = describe(service).methods_by_name.get(name)
+        return describe(service).methods_by_name.get(name)
     except KeyError:
-        method = None
-    return method.GetOptions().Extensions[access] if method is not None else Access()
+        return None
 
 
 def _may_be_repeated(method: MethodDescriptor) -> bool:

@@ -202,6 +202,11 @@ def rows_of(result: CursorResult[Any]) -> Rows:
     return result.all() if result.returns_rows else ()
 
 
+def fields_of(row: Any) -> dict[str, Any]:
+    """Returns a row that SQLAlchemy gave as its columns' names and values, to make a model of."""
+    return dict(row._mapping)  # noqa: SLF001 its public name
+
+
 def violated_constraint(error: IntegrityError) -> str | None:
     """Returns the name of the constraint that a statement broke."""
     return getattr(error.orig.__cause__ if error.orig else None, "constraint_name", None)

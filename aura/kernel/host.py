@@ -34,7 +34,7 @@ from aura.kernel.events.transport import EventTransport, GrpcEventTransport
 from aura.kernel.events.types import event_types_of
 from aura.kernel.forwarding import Forwarding
 from aura.kernel.health import NOT_SERVING, SERVING, PlatformHealth
-from aura.kernel.housekeeping import Housekeeping
+from aura.kernel.housekeeping import Housekeeping, Upkeep
 from aura.kernel.http_server import HttpServer
 from aura.kernel.inprocess import InProcessServer
 from aura.kernel.interceptors.access_log import AccessLog
@@ -87,6 +87,11 @@ class HostedModule:
                 await scope.get(task).run()
 
     @property
+    def upkeep(self) -> Upkeep:
+        """What is to be done for it every ten minutes."""
+        return Upkeep(database=self.database, more=partial(self.run, self.housekeeping))
+
+    @property
     def services(self) -> list[str]:
         """The full names of the services it hosts."""
         return [owner_of_generated(generated_servicer(servicer), "Servicer").service for servicer in self.servicers]
@@ -137,21 +142,9 @@ class Host:
         self._metrics = EventMetrics()
         self._http: HttpServer | None = None
         self._admission = LoadShedding(limit=settings.maximum_concurrent_calls)
-        identities = self._identities = InternalIdentities(keys)
-        elsewhere = {
-            service: self._topology.host_of(module)
-            for module, spec in specs.items()
-            if module not in self._process.modules
-            for service in service_names(module, spec)
-        }
-        interceptors: list[Interceptor] = [
-            RequestIds(),
-            Tracing(),
-            AccessLog(),
-            ErrorMapping(),
-            CallerIdentity(identities=identities, process=self._process.name, callers=self._find_callers()),
-            self._admission,
-        ]
+        self._identities = InternalIdentities(keys)
+        elsewhere = self._services_elsewhere()
+        interceptors = self._interceptors()
         chain = InterceptorChain(
             [*interceptors, DeclaredDependencies(specs), Validation()],
             except_services=[health.SERVICE, *REFLECTION_SERVICES, *elsewhere],
@@ -163,14 +156,14 @@ class Host:
             topology=self._topology,
             process=self._process,
             server=self._in_process,
-            identities=identities,
+            identities=self._identities,
             maximum_message_bytes=settings.maximum_message_bytes,
         )
         self._forwarding = Forwarding(
             elsewhere=elsewhere,
             chain=InterceptorChain(interceptors),
             registry=self.registry,
-            identities=identities,
+            identities=self._identities,
             process=self._process.name,
         )
         self._health = PlatformHealth(
@@ -183,12 +176,7 @@ class Host:
         require_access_rules([*self.services, *KERNEL_SERVICES])
         self.address = self.http_address = ""
         self._monitor = self._watch_database(database_url, keys, revive_database)
-        self._housekeeping = Housekeeping(
-            {
-                name: (hosted.database, partial(hosted.run, hosted.housekeeping))
-                for name, hosted in self._modules.items()
-            }
-        )
+        self._housekeeping = Housekeeping({name: hosted.upkeep for name, hosted in self._modules.items()})
 
     @property
     def process(self) -> Process:
@@ -288,6 +276,26 @@ class Host:
             load_contract(name)
         modules = (service for name, spec in self._specs.items() for service in service_names(name, spec))
         return [*modules, module_service.SERVICE, event_admin_service.SERVICE, health.SERVICE]
+
+    def _services_elsewhere(self) -> dict[str, Process]:
+        """Returns the process of each service that is not hosted here."""
+        return {
+            service: self._topology.host_of(module)
+            for module, spec in self._specs.items()
+            if module not in self._process.modules
+            for service in service_names(module, spec)
+        }
+
+    def _interceptors(self) -> list[Interceptor]:
+        """Returns what every call goes through, be it served here or passed on."""
+        return [
+            RequestIds(),
+            Tracing(),
+            AccessLog(),
+            ErrorMapping(),
+            CallerIdentity(identities=self._identities, process=self._process.name, callers=self._find_callers()),
+            self._admission,
+        ]
 
     def _find_callers(self) -> Callers | None:
         """Returns what knows the callers with access tokens; None if no module of the platform does."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 import structlog
 
@@ -15,14 +16,22 @@ INTERVAL_SECONDS = 600.0
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Upkeep:
+    """What is to be done for a module: in its database, and whatever the module itself wants."""
+
+    database: Database
+    more: Callable[[], Awaitable[None]]
+
+
 class Housekeeping:
     """Forgets expired requests of all modules, every ten minutes. Nothing depends on it being on time.
 
     Args:
-        modules: the database of each module, and what else is to be done for it.
+        modules: what is to be done for each module.
     """
 
-    def __init__(self, modules: Mapping[str, tuple[Database, Callable[[], Awaitable[None]]]]) -> None:
+    def __init__(self, modules: Mapping[str, Upkeep]) -> None:
         self._modules = modules
         self._task: asyncio.Task[None] | None = None
 
@@ -44,10 +53,10 @@ class Housekeeping:
 
     async def tidy(self, module: str) -> None:
         """Does one module's round; a failure is logged, for the next round makes up for it."""
-        database, tidy_more = self._modules[module]
+        upkeep = self._modules[module]
         try:
-            async with database.read() as connection:
+            async with upkeep.database.read() as connection:
                 await forget_expired(connection, idempotency_table(module))
-            await tidy_more()
+            await upkeep.more()
         except Exception as error:  # noqa: BLE001 housekeeping must not end with the database's absence
             log.warning("housekeeping failed", module=module, cause=type(error).__name__)

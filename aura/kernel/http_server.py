@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 import uvicorn
@@ -13,6 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 Metrics = Callable[[], Awaitable[bytes]]
 METRICS_PATH = "/metrics"
+READING = ("GET", "HEAD")
 TEXT = "text/plain; charset=utf-8"
 
 
@@ -53,15 +55,15 @@ class HttpServer:
             await self._task
 
     async def _answer(self, scope: Any, _: Any, send: Any) -> None:
-        found = scope["path"] == METRICS_PATH
-        allowed = scope["method"] in {"GET", "HEAD"}
-        status = 404 if not found else 200 if allowed else 405
-        body = await self._metrics() if status == 200 else f"see {METRICS_PATH}\n".encode()  # noqa: PLR2004
-        kind = CONTENT_TYPE_LATEST if status == 200 else TEXT  # noqa: PLR2004
+        status, body, kind = HTTPStatus.NOT_FOUND, f"see {METRICS_PATH}\n".encode(), TEXT
+        if scope["path"] == METRICS_PATH:
+            status, body = HTTPStatus.METHOD_NOT_ALLOWED, b"may only be read\n"
+            if scope["method"] in READING:
+                status, body, kind = HTTPStatus.OK, await self._metrics(), CONTENT_TYPE_LATEST
         headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
-        if status == 405:  # noqa: PLR2004
-            headers.append((b"allow", b"GET, HEAD"))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            headers.append((b"allow", ", ".join(READING).encode()))
+        await send({"type": "http.response.start", "status": status.value, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 

@@ -9,6 +9,7 @@ import grpc
 
 from aura.kernel.channel import ModuleChannel
 from aura.kernel.contracts import load_contract, service_names
+from aura.kernel.errors import AuraError, Internal, Unavailable
 from aura.kernel.module import ModuleSpec
 from aura.kernel.registry import WayOutside
 from aura.kernel.remote import RemoteProcess
@@ -18,7 +19,18 @@ from aura.kernel.security.keys import read_secret_key
 from aura.kernel.serving import topology_of
 from aura.kernel.settings import Settings
 
+ANOTHER_KEY = (
+    "the platform runs with another secret key than this command (see AURA_SECRET_KEY_FILE and AURA_DATA_DIR), or "
+    "something failed there; its log says what"
+)
 MESSAGE_BYTES = 4 * 1024 * 1024
+
+
+def what_went_wrong(error: AuraError) -> str:
+    """Returns what an operator is told of a call that failed, in one line, with what to do."""
+    if isinstance(error, Unavailable):
+        return f"{error.message}; start it first, on this machine and with the same settings"
+    return ANOTHER_KEY if isinstance(error, Internal) else error.message
 
 
 @asynccontextmanager

@@ -12,8 +12,9 @@ from aura.kernel.database import Database
 from aura.kernel.events.bus import EventBus
 from aura.kernel.module import ServiceRegistrar
 from aura.kernel.security.module_secrets import ModuleSecrets
-from aura.users.api.authentication_servicer import AccessServicer, AuthenticationServicer
-from aura.users.api.servicers import UserServicer
+from aura.users.api.servicers.access import AccessServicer
+from aura.users.api.servicers.authentication import AuthenticationServicer
+from aura.users.api.servicers.user import UserServicer
 from aura.users.api.subscribers import MailQueuedSubscriber
 from aura.users.external.console_mailer import ConsoleMailer
 from aura.users.external.smtp_mailer import SmtpMailer, SmtpServer

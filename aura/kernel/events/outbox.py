@@ -11,6 +11,7 @@ from uuid import UUID
 from google.protobuf.any_pb2 import Any as AnyMessage
 from sqlalchemy import text
 
+from aura.kernel.database import fields_of
 from aura.kernel.events.metrics import EventMetrics
 from aura.kernel.events.types import event_type_of
 from aura.kernel.ids import new_id
@@ -117,7 +118,7 @@ class Outbox:
     async def publish_due(self, connection: AsyncConnection) -> list[OutgoingEvent]:
         """Publishes scheduled events whose time has come; returns them."""
         rows = (await connection.execute(self._take_due)).all()
-        events = [OutgoingEvent(**row._mapping) for row in rows]  # noqa: SLF001 its public name
+        events = [OutgoingEvent(**fields_of(row)) for row in rows]
         await self.write(connection, events)
         return events
 

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Boolean, Column, DateTime, Integer, LargeBinary, Table, Text, Uuid
-from sqlalchemy.dialects.postgresql import ARRAY
 
 from aura.users.models.user import Role, UserState, metadata
 
@@ -61,18 +60,6 @@ class Registration:
     password_hash: str
     code_hash: bytes
     expire_time: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServiceClient:
-    """A program that calls some services in its own name."""
-
-    client_id: UUID
-    display_name: str
-    secret_hash: bytes
-    services: tuple[str, ...]
-    create_time: datetime
-    end_time: datetime | None = None
 
 
 def new_code() -> str:
@@ -134,42 +121,4 @@ reset_codes_table = Table(
     Column("email_key", Text(collation="C"), primary_key=True),
     Column("code_hash", LargeBinary, nullable=False),
     Column("expire_time", DateTime(timezone=True), nullable=False),
-)
-
-service_clients_table = Table(
-    "service_clients",
-    metadata,
-    Column("client_id", Uuid, primary_key=True),
-    Column("display_name", Text, nullable=False),
-    Column("secret_hash", LargeBinary, nullable=False),
-    Column("services", ARRAY(Text), nullable=False),
-    Column("create_time", DateTime(timezone=True), nullable=False),
-    Column("end_time", DateTime(timezone=True)),
-)
-
-throttles_table = Table(
-    "throttles",
-    metadata,
-    Column("key", Text, primary_key=True),
-    Column("attempts", Integer, nullable=False),
-    Column("until_time", DateTime(timezone=True), nullable=False, index=True),
-)
-
-mail_queue_table = Table(
-    "mail_queue",
-    metadata,
-    Column("mail_id", Uuid, primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("expire_time", DateTime(timezone=True), nullable=False),
-)
-
-signing_keys_table = Table(
-    "signing_keys",
-    metadata,
-    Column("key_id", Text, primary_key=True),
-    Column("public_key", LargeBinary, nullable=False),
-    Column("sealed_private_key", LargeBinary, nullable=False),
-    Column("activate_time", DateTime(timezone=True), nullable=False),
-    Column("retire_time", DateTime(timezone=True)),
 )

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import Column, DateTime, Integer, LargeBinary, Table, Uuid
+
+from aura.users.models.user import metadata
 
 
 class MailKind(StrEnum):
@@ -33,3 +39,23 @@ class AccountMail:
         """Returns what `to_bytes` made bytes of."""
         fields = json.loads(data)
         return cls(**{**fields, "kind": MailKind(fields["kind"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueuedMail:
+    """A message, how often it was tried to be sent, and until when it is worth it."""
+
+    mail_id: UUID
+    sealed: bytes
+    attempts: int
+    expire_time: datetime
+
+
+mail_queue_table = Table(
+    "mail_queue",
+    metadata,
+    Column("mail_id", Uuid, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("expire_time", DateTime(timezone=True), nullable=False),
+)

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Integer, Text, bindparam, delete, exists, false, func, insert, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from aura.kernel.database import Execute
+from aura.kernel.database import Execute, fields_of
 from aura.kernel.query import Query
 from aura.users.models.account import (
     Credentials,
@@ -118,7 +118,7 @@ class AccountRepository:
                 table.c.email, table.c.display_name, table.c.password_hash, table.c.code_hash, table.c.expire_time
             )
         )
-        return Registration(**dict(rows[0]._mapping)) if rows else None  # noqa: SLF001 its public name
+        return Registration(**fields_of(rows[0])) if rows else None
 
     async def save_reset_code(self, email: str, code_hash: bytes, expire_time: datetime) -> None:
         """Stores a code, in place of one that was sent before."""

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from aura.kernel.database import Execute
+from aura.kernel.database import Execute, fields_of
 from aura.kernel.query import Query
 from aura.users.models.login_session import LIVE_SESSIONS, LoginSession, login_sessions_table
 from aura.users.models.user import Role, UserState, users_table
@@ -105,4 +105,4 @@ class LoginSessionRepository:
 
 
 def _to_session(row: Any) -> LoginSession:
-    return LoginSession(**dict(row._mapping))  # noqa: SLF001 its public name
+    return LoginSession(**fields_of(row))

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, insert, select, update
 
-from aura.kernel.database import Execute
-from aura.users.models.account import mail_queue_table
+from aura.kernel.database import Execute, fields_of
+from aura.users.models.mail import QueuedMail, mail_queue_table
 
 _MAIL = mail_queue_table.c
-
-
-@dataclass(frozen=True, kw_only=True)
-class QueuedMail:
-    """A message, how often it was tried to be sent, and until when it is worth it."""
-
-    mail_id: UUID
-    sealed: bytes
-    attempts: int
-    expire_time: datetime
 
 
 class MailQueueRepository:
@@ -50,4 +38,4 @@ class MailQueueRepository:
 
 
 def _to_mail(row: Any) -> QueuedMail:
-    return QueuedMail(**dict(row._mapping))  # noqa: SLF001 its public name
+    return QueuedMail(**fields_of(row))

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, insert, select, update
 
 from aura.kernel.database import Execute
 from aura.kernel.query import Query
-from aura.users.models.account import ServiceClient, service_clients_table
+from aura.users.models.service_client import ServiceClient, service_clients_table
 
 _CLIENTS = service_clients_table.c
 _GET = Query(select(service_clients_table).where(_CLIENTS.client_id == bindparam("client_id")))

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, insert, select, text, update
 
-from aura.kernel.database import Execute
-from aura.users.models.account import signing_keys_table
+from aura.kernel.database import Execute, fields_of
+from aura.users.models.signing_key import SigningKey, signing_keys_table
 
 _KEYS = signing_keys_table.c
-
-
-@dataclass(frozen=True, kw_only=True)
-class SigningKey:
-    """A key pair for Ed25519.
-
-    Attributes:
-        sealed_private_key: The private half, sealed.
-        activate_time: From when on tokens are signed with it; it is published before.
-        retire_time: From when on it verifies none any more; None as long as it is the newest.
-    """
-
-    key_id: str
-    public_key: bytes
-    sealed_private_key: bytes
-    activate_time: datetime
-    retire_time: datetime | None = None
 
 
 class SigningKeyRepository:
@@ -61,4 +43,4 @@ class SigningKeyRepository:
 
 
 def _to_key(row: Any) -> SigningKey:
-    return SigningKey(**dict(row._mapping))  # noqa: SLF001 its public name
+    return SigningKey(**fields_of(row))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import delete, text, update
 
 from aura.kernel.database import Execute
-from aura.users.models.account import throttles_table
+from aura.users.models.throttle import Limit, throttles_table
 
 # An attempt counts before it is looked at, so that however many are made at once, no more than the limit are. One that
 # is not admitted does not prolong the lock: otherwise a stranger could keep somebody out for ever.
@@ -19,14 +18,6 @@ ON CONFLICT (key) DO UPDATE SET
   until_time = CASE WHEN t.until_time <= :now OR t.attempts < :maximum THEN excluded.until_time ELSE t.until_time END
 RETURNING attempts
 """)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limit:
-    """How many attempts may be made, and for how long none may once there were so many: from the last one on."""
-
-    attempts: int
-    pause: timedelta
 
 
 class ThrottleRepository:

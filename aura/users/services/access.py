@@ -12,7 +12,8 @@ from aura.kernel.clock import Clock
 from aura.kernel.ids import new_id
 from aura.kernel.registry import ModuleServices
 from aura.users.errors import AccessEnded, CredentialsInvalid, ServiceClientNotFound, ServiceUnknown
-from aura.users.models.account import ServiceClient, hash_of, is_code
+from aura.users.models.account import hash_of, is_code
+from aura.users.models.service_client import ServiceClient
 from aura.users.models.user import Role
 from aura.users.repositories.login_sessions import LoginSessionRepository
 from aura.users.repositories.service_clients import ServiceClientRepository

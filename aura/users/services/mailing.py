@@ -11,9 +11,9 @@ import structlog
 from aura.kernel.clock import Clock
 from aura.kernel.ids import new_id
 from aura.kernel.security.module_secrets import ModuleSecrets
-from aura.users.models.mail import AccountMail, MailKind
+from aura.users.models.mail import AccountMail, MailKind, QueuedMail
 from aura.users.repositories.accounts import AccountRepository
-from aura.users.repositories.mail_queue import MailQueueRepository, QueuedMail
+from aura.users.repositories.mail_queue import MailQueueRepository
 from aura.users.repositories.unit_of_work import UsersUnitOfWork
 from aura.users.services.account_mailer import AccountMailer, MailNotSent
 from generated.aura.users.v1.events_pb2 import MailQueued

@@ -15,7 +15,8 @@ from aura.kernel.audit import AuditEntry
 from aura.kernel.clock import Clock
 from aura.kernel.security.module_secrets import ModuleSecrets
 from aura.users.models.login_session import ACCESS_TOKEN_LIFETIME
-from aura.users.repositories.signing_keys import SigningKey, SigningKeyRepository
+from aura.users.models.signing_key import SigningKey
+from aura.users.repositories.signing_keys import SigningKeyRepository
 from aura.users.repositories.unit_of_work import UsersUnitOfWork
 
 KNOWN_SECONDS = 5.0

@@ -8,8 +8,9 @@ from datetime import timedelta
 from aura.kernel.clock import Clock
 from aura.kernel.security.actor import Actor
 from aura.users.errors import TooManyLogins
+from aura.users.models.throttle import Limit
 from aura.users.models.user import search_key
-from aura.users.repositories.throttles import Limit, ThrottleRepository
+from aura.users.repositories.throttles import ThrottleRepository
 
 ACCOUNT = Limit(attempts=10, pause=timedelta(minutes=15))
 """NIST SP 800-63B-4, 3.2.2 allows 100 in a row. The pause ends by itself: a stranger locks nobody out for long."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from aura.kernel.database import Execute
+from aura.kernel.database import Execute, fields_of
 from aura.mentalhealth.domain.entities.disorder import Disorder, DisorderKind
 from aura.mentalhealth.domain.entities.disorder_match import DisorderMatch
 from aura.mentalhealth.domain.errors import DisorderNotFound
@@ -49,7 +49,7 @@ class PostgresDisorderRepository:
 def _to_disorder(row: Any) -> Disorder:
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
-        for name, value in row._mapping.items()  # noqa: SLF001 public, despite its name
+        for name, value in fields_of(row).items()
         if name != "matched_text"
     }
     return Disorder(**{**values, "kind": DisorderKind(row.kind)})

@@ -1,4 +1,4 @@
-"""Serves `AuthenticationService` and `AccessService` of `aura.users.v1`."""
+"""Serves `aura.users.v1.AuthenticationService`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from uuid import UUID
 
 from aura.kernel.interceptors.call import Context
 from aura.kernel.times import to_timestamp
-from aura.users.api import authentication_presenters as presenters
-from aura.users.api.presenters import role_from_proto
-from aura.users.services.access import AccessDirectory, ServiceClients
+from aura.users.api.presenters import authentication as presenters
+from aura.users.api.presenters.user import role_from_proto
+from aura.users.services.access import ServiceClients
 from aura.users.services.authentication import Authentication, LoginSessions
 from aura.users.services.registration import RegistrationService
 from aura.users.services.second_factor import SecondFactorService
 from aura.users.services.signing_keys import KeyRotation, SigningKeys
-from generated.aura.users.v1 import access_service_pb2
 from generated.aura.users.v1 import authentication_service_pb2 as pb
-from generated.aura.users.v1.access_service_pb2_grpc import AccessServiceServicer
 from generated.aura.users.v1.authentication_service_pb2_grpc import AuthenticationServiceServicer
 from generated.aura.users.v1.json_web_key_pb2 import JsonWebKeySet
 
@@ -162,28 +160,6 @@ class AuthenticationServicer(AuthenticationServiceServicer):
             only_first_admin=request.only_first_admin,
         )
         return pb.CreateAccountResponse(user_id=str(user_id), password=password)
-
-
-class AccessServicer(AccessServiceServicer):
-    """Parses, calls, presents."""
-
-    def __init__(self, *, access: AccessDirectory, keys: SigningKeys) -> None:
-        self._access = access
-        self._keys = keys
-
-    async def ListVerificationKeys(
-        self, request: access_service_pb2.ListVerificationKeysRequest, context: Context
-    ) -> JsonWebKeySet:
-        """Returns the public keys."""
-        return JsonWebKeySet(keys=map(presenters.key_to_proto, await self._keys.published()))
-
-    async def GetAccess(
-        self, request: access_service_pb2.GetAccessRequest, context: Context
-    ) -> access_service_pb2.GetAccessResponse:
-        """Returns what a caller is now."""
-        if request.session_id:
-            return presenters.access_to_proto(await self._access.of_session(UUID(request.session_id)))
-        return presenters.access_to_proto(await self._access.of_client(UUID(request.client_id)))
 
 
 def _user_agent(context: Context) -> str:

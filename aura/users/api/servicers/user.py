@@ -1,4 +1,4 @@
-"""Serves `aura.users.v1`."""
+"""Serves `aura.users.v1.UserService`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aura.kernel.field_masks import fields_to_update
 from aura.kernel.interceptors.call import Context
 from aura.kernel.pagination import PageTokens, page_size_of
 from aura.kernel.security.actor import Actor
-from aura.users.api import presenters
+from aura.users.api.presenters import user as presenters
 from aura.users.services.users import UserService
 from generated.aura.users.v1 import user_pb2
 from generated.aura.users.v1 import user_service_pb2 as pb

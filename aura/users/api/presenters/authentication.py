@@ -6,8 +6,8 @@ import base64
 
 from aura.kernel.times import to_timestamp
 from aura.users.models.login_session import LoginSession
+from aura.users.models.signing_key import SigningKey
 from aura.users.models.user import Role
-from aura.users.repositories.signing_keys import SigningKey
 from aura.users.services.access import Access
 from aura.users.services.tokens import Tokens
 from generated.aura.options.v1 import access_pb2
