@@ -29,7 +29,9 @@ MESSAGE_BYTES = 4 * 1024 * 1024
 def what_went_wrong(error: AuraError) -> str:
     """Returns what an operator is told of a call that failed, in one line, with what to do."""
     if isinstance(error, Unavailable):
-        return f"{error.message}; start it first, on this machine and with the same settings"
+        return (
+            f"{error.message.removesuffix('; try again')}; start it first, on this machine and with the same settings"
+        )
     return ANOTHER_KEY if isinstance(error, Internal) else error.message
 
 

@@ -99,7 +99,10 @@ def run_server(
     topology = topology_of(settings, specs)
     process = topology.process(settings.process)
     set_up_logging(settings, process.name)
-    require_free(process.host, process.port, by_topology=settings.topology_file is not None)
+    by_topology = settings.topology_file is not None
+    require_free(process.host, process.port, by_topology=by_topology)
+    if process.http_port is not None:
+        require_free(process.host, process.http_port, setting="AURA_HTTP_PORT", by_topology=by_topology)
     keys = read_secret_key(settings.secret_key_path, create=not settings.in_production)
     with _database_for(process, topology, settings, keys) as databases:
         server = Server(

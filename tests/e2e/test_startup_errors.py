@@ -106,6 +106,10 @@ CASES: dict[str, tuple[Callable[[Place], dict[str, Any]], list[str]]] = {
         ['password authentication failed for user "postgres"', "AURA_DATABASE_URL"],
     ),
     "taken port": (lambda place: place.database | {"port": place.taken_port}, ["is taken", "AURA_PORT="]),
+    "taken HTTP port": (  # seen before there is any work: the database that is named does not exist
+        lambda place: {"database_url": "postgresql://127.0.0.1:1/aura", "http_port": place.taken_port},
+        ["is taken", "AURA_HTTP_PORT="],
+    ),
     "short key": (
         lambda place: {"secret_key_file": place.other_key("short_key", b"short", 0o600)},
         ["short_key is shorter than 32 bytes; put a longer one there"],
