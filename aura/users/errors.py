@@ -250,6 +250,24 @@ class AdminExists(AlreadyExists):
         super().__init__("the platform has an admin already")
 
 
+class TooManyAttempts(ResourceExhausted):
+    """Too many attempts failed that came from one network address. It says nothing of any account."""
+
+    reason = "TOO_MANY_ATTEMPTS"
+
+    def __init__(self, pause: timedelta) -> None:
+        super().__init__("too many attempts from this network address failed; try again later", retry_after=pause)
+
+
+class EmailProofRequired(FailedPrecondition):
+    """Users change their own address where they prove who they are, and that the new one is theirs."""
+
+    reason = "EMAIL_PROOF_REQUIRED"
+
+    def __init__(self) -> None:
+        super().__init__("users change their own e-mail address with AuthenticationService.RequestEmailChange")
+
+
 class TooManyLogins(ResourceExhausted):
     """More passwords wait to be checked than can be in reasonable time."""
 

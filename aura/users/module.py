@@ -19,6 +19,7 @@ from aura.users.api.subscribers import MailQueuedSubscriber
 from aura.users.external.console_mailer import ConsoleMailer
 from aura.users.external.smtp_mailer import SmtpMailer, SmtpServer
 from aura.users.repositories.accounts import AccountRepository
+from aura.users.repositories.codes import CodeRepository
 from aura.users.repositories.login_sessions import LoginSessionRepository
 from aura.users.repositories.mail_queue import MailQueueRepository
 from aura.users.repositories.service_clients import ServiceClientRepository
@@ -29,6 +30,7 @@ from aura.users.repositories.users import UserRepository
 from aura.users.services.access import AccessDirectory, ServiceClients
 from aura.users.services.account_mailer import AccountMailer
 from aura.users.services.authentication import Authentication, LoginSessions
+from aura.users.services.email_change import EmailChanges
 from aura.users.services.first_run import FirstRun
 from aura.users.services.mailing import MailQueue, MailSender
 from aura.users.services.password_hasher import PasswordHasher
@@ -57,6 +59,11 @@ class RepositoryProvider(Provider):
     def accounts(self, database: Database) -> AccountRepository:
         """How they prove who they are."""
         return AccountRepository(database.execute)
+
+    @provide
+    def codes(self, database: Database) -> CodeRepository:
+        """The codes that were sent to them."""
+        return CodeRepository(database.execute)
 
     @provide
     def login_sessions(self, database: Database) -> LoginSessionRepository:
@@ -119,6 +126,7 @@ class UsersProvider(Provider):
     second_factor_service = provide(SecondFactorService)
     registration = provide(RegistrationService)
     authentication = provide(Authentication)
+    email_changes = provide(EmailChanges)
     sessions = provide(LoginSessions)
     access = provide(AccessDirectory)
     clients = provide(ServiceClients)

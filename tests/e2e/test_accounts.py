@@ -7,7 +7,6 @@ import email
 import email.message
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from generated.aura.users.v1.user_service_pb2_grpc import UserServiceStub
 from tests.support.accounts import PASSWORD, bearer, set_password
 from tests.support.failures import failure_of
 from tests.support.server_process import ROOT, ServerProcess, write_secret_key
+from tests.support.services import free_port
 
 EMAIL, GOOD = "ada@example.com", "correct horse battery"
 PORTS = re.compile(r"(\d+)$")
@@ -70,9 +70,7 @@ def inbox() -> Inbox:
 @pytest.fixture
 def mail_server(inbox: Inbox) -> Iterator[str]:
     """The URL of a mail server that runs."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     controller = Controller(inbox, hostname="127.0.0.1", port=port, ready_timeout=10)
     controller.start()
     yield f"smtp+plain://127.0.0.1:{port}"
@@ -98,7 +96,7 @@ def test_mails_bring_the_codes_and_no_log_does(new_aura: Callable[..., ServerPro
     accounts.Register(pb.RegisterRequest(email=EMAIL, password=GOOD, display_name="Ada Lovelace"))
     inbox.wait(1)
     first = inbox.code()
-    accounts.VerifyEmail(pb.VerifyEmailRequest(email=EMAIL, code=first))
+    accounts.VerifyEmail(pb.VerifyEmailRequest(email=EMAIL, code=first, password=GOOD))
     accounts.RequestPasswordReset(pb.RequestPasswordResetRequest(email=EMAIL))
     inbox.wait(2)
     second = inbox.code()
@@ -147,7 +145,8 @@ def test_killed_while_it_sends_nothing_is_lost_and_little_is_doubled(
     _until_empty(plain_url)
     assert len(inbox.letters) == 2
     assert len({letter["Message-ID"] for letter in inbox.letters}) == 1
-    assert accounts_at(server.address).VerifyEmail(pb.VerifyEmailRequest(email=EMAIL, code=inbox.code())).user_id
+    request = pb.VerifyEmailRequest(email=EMAIL, code=inbox.code(), password=GOOD)
+    assert accounts_at(server.address).VerifyEmail(request).user_id
 
 
 def test_a_mail_server_that_is_away_is_waited_for(

@@ -50,6 +50,7 @@ METHODS = {
     ],
     AUTHENTICATION: [
         "ChangePassword",
+        "ConfirmEmailChange",
         "ConfirmTotp",
         "CreateAccount",
         "CreateServiceClient",
@@ -62,6 +63,7 @@ METHODS = {
         "Logout",
         "RefreshToken",
         "Register",
+        "RequestEmailChange",
         "RequestPasswordReset",
         "ResetPassword",
         "RevokeLoginSession",

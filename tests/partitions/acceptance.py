@@ -168,7 +168,7 @@ async def accounts(client: Client, patient: str) -> None:
     await client.ask("accounts", "RefreshToken", refreshToken=renewed.refresh_token)
     await client.ask("accounts", "Register", email="new@example.com", password="password1", displayName="New")
     await client.ask("accounts", "Register", email="new@example.com", password="a quiet lake", displayName="New")
-    await client.ask("accounts", "VerifyEmail", email="new@example.com", code="WRONG")
+    await client.ask("accounts", "VerifyEmail", email="new@example.com", code="WRONG", password="wrong")
     await client.ask("accounts", "CreateAccount", email="me@example.com", displayName="Me", roles=["ROLE_ADMIN"])
     disorders_only = {"displayName": "catalogue", "services": [SERVICES["disorders"]]}
     program = await client.ask("accounts", "CreateServiceClient", **disorders_only)

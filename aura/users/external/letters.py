@@ -30,6 +30,24 @@ def letter(mail: AccountMail, public_url: str) -> Letter:
                     "If it was not you, do nothing: there will be no account."
                 ),
             )
+        case MailKind.CHANGE_EMAIL:
+            return Letter(
+                subject="Confirm your new e-mail address",
+                text=(
+                    "Somebody, probably you, wants to use this address for their account. To do so, open\n\n"
+                    f"{public_url}/confirm-email-change#{fragment}\n\n"
+                    f"or enter this code within 24 hours: {mail.code}\n\n"
+                    "If it was not you, do nothing: nobody will use it."
+                ),
+            )
+        case MailKind.EMAIL_CHANGED:
+            return Letter(
+                subject="Your e-mail address was changed",
+                text=(
+                    "Your account has another e-mail address now, and this one is not used for it any more.\n\n"
+                    f"If it was not you, get in touch at once: {public_url}/help"
+                ),
+            )
         case MailKind.RESET_PASSWORD:
             return Letter(
                 subject="Choose a new password",

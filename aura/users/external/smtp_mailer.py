@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -10,13 +11,16 @@ from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 import aiosmtplib
+import email_validator
 
 from aura.users.external.letters import letter
 from aura.users.models.mail import AccountMail
 from aura.users.services.account_mailer import MailNotSent
 
-TIMEOUT_SECONDS = 5.0
-"""For each step; all must be done before the event that has the message sent is given up."""
+TIMEOUT_SECONDS = 8.0
+"""For all steps together, which must be done before the event that has the message sent is given up."""
+PERMANENT = 500
+"""From here on, an answer says that trying again is of no use (RFC 5321, 4.2.1)."""
 PORTS = {"smtp": 587, "smtps": 465}
 
 
@@ -65,26 +69,43 @@ class SmtpMailer:
         """Hands a message over; its Message-ID is the same if it is sent twice, so that readers show it once.
 
         Raises:
-            MailNotSent: The mail server did not take it.
+            MailNotSent: The mail server did not take it; if it says never to, the error is marked as final.
         """
         written, server = letter(mail, self._public_url), self._server
         message = EmailMessage()
-        message["From"], message["To"], message["Subject"] = self._sender, mail.email, written.subject
+        message["From"], message["To"], message["Subject"] = self._sender, sendable(mail.email), written.subject
         message["Date"] = formatdate()
         message["Message-ID"] = f"<{mail_id}@{self._sender.rpartition('@')[2].rstrip('>')}>"
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(written.text)
+        client = aiosmtplib.SMTP(
+            hostname=server.host,
+            port=server.port,
+            username=server.user or None,
+            password=server.password or None,
+            use_tls=server.tls,
+            start_tls=server.starttls,
+            tls_context=ssl.create_default_context() if server.tls or server.starttls else None,
+            timeout=TIMEOUT_SECONDS,
+        )
         try:
-            await aiosmtplib.send(
-                message,
-                hostname=server.host,
-                port=server.port,
-                username=server.user or None,
-                password=server.password or None,
-                use_tls=server.tls,
-                start_tls=server.starttls,
-                tls_context=ssl.create_default_context() if server.tls or server.starttls else None,
-                timeout=TIMEOUT_SECONDS,
-            )
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                await client.connect()
+                await client.send_message(message)
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            raise MailNotSent(type(error).__name__) from error  # its text may hold the address
+            # Its text may hold the address.
+            raise MailNotSent(type(error).__name__, is_final=_is_final(error)) from error
+        finally:
+            client.close()  # without QUIT: what the server has taken is sent, whatever becomes of the connection
+
+
+def sendable(address: str) -> str:
+    """Returns an address in a form that every mail server takes, if it has one: with its domain in ASCII (RFC 5890)."""
+    return email_validator.validate_email(address, check_deliverability=False).ascii_email or address
+
+
+def _is_final(error: Exception) -> bool:
+    """Returns whether the server will never take this message; what it says of us or of itself may change."""
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        return all(each.code >= PERMANENT for each in error.recipients)
+    return isinstance(error, aiosmtplib.SMTPDataError) and error.code >= PERMANENT

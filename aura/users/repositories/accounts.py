@@ -10,16 +10,9 @@ from uuid import UUID
 from sqlalchemy import Integer, Text, bindparam, delete, exists, false, func, insert, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from aura.kernel.database import Execute, fields_of
+from aura.kernel.database import Execute
 from aura.kernel.query import Query
-from aura.users.models.account import (
-    Credentials,
-    Registration,
-    credentials_table,
-    recovery_codes_table,
-    registrations_table,
-    reset_codes_table,
-)
+from aura.users.models.account import Credentials, credentials_table, recovery_codes_table
 from aura.users.models.user import Role, UserState, search_key, users_table
 
 _CREDENTIALS = credentials_table.c
@@ -30,6 +23,7 @@ _SELECT = select(
     users_table.c.roles,
     users_table.c.state,
     func.coalesce(_CREDENTIALS.password_hash, literal_column("''", Text)).label("password_hash"),
+    _CREDENTIALS.password_time,
     _CREDENTIALS.sealed_totp_secret,
     func.coalesce(_CREDENTIALS.totp_enabled, false()).label("totp_enabled"),
     func.coalesce(_CREDENTIALS.totp_step, literal_column("0", Integer)).label("totp_step"),
@@ -101,54 +95,10 @@ class AccountRepository:
         statement = delete(table).where(table.c.user_id == user_id, table.c.code_hash == code_hash)
         return bool(await self._execute(statement.returning(table.c.user_id)))
 
-    async def save_registration(self, registration: Registration) -> None:
-        """Stores what was asked for, in place of what was asked for before with the same address."""
-        row = {"email_key": search_key(registration.email), **vars(registration)}
-        statement = upsert(registrations_table).values(row)
-        await self._execute(statement.on_conflict_do_update(index_elements=["email_key"], set_=row))
-
-    async def take_registration(self, email: str, code_hash: bytes, now: datetime) -> Registration | None:
-        """Returns what was asked for with an address, and forgets it; None if that is nothing, or the code wrong."""
-        table = registrations_table
-        statement = delete(table).where(
-            table.c.email_key == search_key(email), table.c.code_hash == code_hash, table.c.expire_time > now
-        )
-        rows = await self._execute(
-            statement.returning(
-                table.c.email, table.c.display_name, table.c.password_hash, table.c.code_hash, table.c.expire_time
-            )
-        )
-        return Registration(**fields_of(rows[0])) if rows else None
-
-    async def save_reset_code(self, email: str, code_hash: bytes, expire_time: datetime) -> None:
-        """Stores a code, in place of one that was sent before."""
-        row = {"email_key": search_key(email), "code_hash": code_hash, "expire_time": expire_time}
-        statement = upsert(reset_codes_table).values(row)
-        await self._execute(statement.on_conflict_do_update(index_elements=["email_key"], set_=row))
-
-    async def has_reset_code(self, email: str, code_hash: bytes, now: datetime) -> bool:
-        """Returns whether a code is good, without using it."""
-        return bool(await self._execute(select(reset_codes_table.c.email_key).where(*_good(email, code_hash, now))))
-
-    async def take_reset_code(self, email: str, code_hash: bytes, now: datetime) -> bool:
-        """Forgets a code; returns False if it was none."""
-        statement = delete(reset_codes_table).where(*_good(email, code_hash, now))
-        return bool(await self._execute(statement.returning(reset_codes_table.c.email_key)))
-
     async def has_admin(self) -> bool:
         """Returns whether anybody is an admin."""
         found = select(exists().where(users_table.c.roles.contains([Role.ADMIN])).label("found"))
         return bool((await self._execute(found))[0].found)
-
-    async def forget_expired(self, now: datetime) -> None:
-        """Deletes codes and registrations that are good for nothing any more."""
-        for table in (registrations_table, reset_codes_table):
-            await self._execute(delete(table).where(table.c.expire_time <= now))
-
-
-def _good(email: str, code_hash: bytes, now: datetime) -> tuple[Any, ...]:
-    table = reset_codes_table
-    return table.c.email_key == search_key(email), table.c.code_hash == code_hash, table.c.expire_time > now
 
 
 def _to_credentials(row: Any) -> Credentials:
@@ -159,6 +109,7 @@ def _to_credentials(row: Any) -> Credentials:
         roles=tuple(map(Role, row.roles)),
         state=UserState(row.state),
         password_hash=row.password_hash,
+        password_time=row.password_time,
         sealed_totp_secret=row.sealed_totp_secret,
         totp_enabled=row.totp_enabled,
         totp_step=row.totp_step,

@@ -90,7 +90,7 @@ class LoginSessionRepository:
 
     async def end_surplus(self, user_id: UUID, now: datetime) -> None:
         """Ends a user's oldest sessions, so that no more are left than a user may have."""
-        of_user = (_SESSIONS.user_id == user_id, _SESSIONS.end_time.is_(None))
+        of_user = (_SESSIONS.user_id == user_id, _SESSIONS.end_time.is_(None), _SESSIONS.idle_expire_time > now)
         kept = select(_SESSIONS.session_id).where(*of_user).order_by(_SESSIONS.create_time.desc()).limit(LIVE_SESSIONS)
         await self._end(now, "SURPLUS", _SESSIONS.user_id == user_id, _SESSIONS.session_id.not_in(kept))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +32,10 @@ class MailQueueRepository:
     async def note_attempt(self, mail_id: UUID, attempts: int) -> None:
         """Stores how often a message was tried to be sent."""
         await self._execute(update(mail_queue_table).where(_MAIL.mail_id == mail_id).values(attempts=attempts))
+
+    async def forget_expired(self, now: datetime) -> None:
+        """Deletes the messages that are of no use any more, and which nothing asks to send."""
+        await self._execute(delete(mail_queue_table).where(_MAIL.expire_time <= now))
 
     async def remove(self, mail_id: UUID) -> None:
         """Deletes a message."""

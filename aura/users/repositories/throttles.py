@@ -26,12 +26,12 @@ class ThrottleRepository:
     def __init__(self, execute: Execute) -> None:
         self._execute = execute
 
-    async def admit(self, key: str, limit: Limit, now: datetime) -> bool:
-        """Counts an attempt; returns whether it may be made."""
+    async def count(self, key: str, limit: Limit, now: datetime) -> int:
+        """Counts an attempt; returns the how manieth it is, where one more than the limit stands for all beyond it."""
         rows = await self._execute(
             _ADMIT, {"key": key, "now": now, "until": now + limit.pause, "maximum": limit.attempts}
         )
-        return bool(rows[0].attempts <= limit.attempts)
+        return int(rows[0].attempts)
 
     async def forget(self, key: str) -> None:
         """Forgets all attempts, for the last one succeeded."""

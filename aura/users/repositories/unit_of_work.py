@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aura.kernel.unit_of_work import UnitOfWork
 from aura.users.repositories.accounts import AccountRepository
+from aura.users.repositories.codes import CodeRepository
 from aura.users.repositories.login_sessions import LoginSessionRepository
 from aura.users.repositories.mail_queue import MailQueueRepository
 from aura.users.repositories.service_clients import ServiceClientRepository
@@ -23,6 +24,11 @@ class UsersUnitOfWork(UnitOfWork):
     def accounts(self) -> AccountRepository:
         """The accounts, inside the transaction."""
         return AccountRepository(self.execute)
+
+    @property
+    def codes(self) -> CodeRepository:
+        """The codes that are sent by mail, inside the transaction."""
+        return CodeRepository(self.execute)
 
     @property
     def login_sessions(self) -> LoginSessionRepository:

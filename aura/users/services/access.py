@@ -12,7 +12,7 @@ from aura.kernel.clock import Clock
 from aura.kernel.ids import new_id
 from aura.kernel.registry import ModuleServices
 from aura.users.errors import AccessEnded, CredentialsInvalid, ServiceClientNotFound, ServiceUnknown
-from aura.users.models.account import hash_of, is_code
+from aura.users.models.codes import hash_of, is_code
 from aura.users.models.service_client import ServiceClient
 from aura.users.models.user import Role
 from aura.users.repositories.login_sessions import LoginSessionRepository
@@ -125,14 +125,15 @@ class ServiceClients:
         """Returns an access token of a client, and when it expires.
 
         Raises:
-            CredentialsInvalid: The client is unknown or out of use, the secret is wrong, or was tried too often.
+            CredentialsInvalid: The client is unknown or out of use, or the secret is wrong.
+            TooManyAttempts: The source is locked out. Clients are not: their secrets are too long to guess.
         """
-        is_admitted = await self._throttle.admit(str(client_id))
+        await self._throttle.require_source()
         client = await self._clients.get(client_id)
         matches = is_code(secret, client.secret_hash if client else NOBODY)
-        if client is None or not is_admitted or not matches:
+        if client is None or not matches:
             entry = AuditEntry(action="service_token.refused", subject=str(client_id))
             await self._audit_trail.write_alone(entry)
             raise CredentialsInvalid
-        await self._throttle.succeeded(str(client_id))
+        await self._throttle.forgive_source()
         return await self._tokens.for_client(client_id)

@@ -9,7 +9,11 @@ from aura.users.models.mail import AccountMail
 
 
 class MailNotSent(Exception):
-    """The message could not be handed over now; later it may be."""
+    """The message could not be handed over now; later it may be, unless `is_final`."""
+
+    def __init__(self, cause: str, *, is_final: bool = False) -> None:
+        super().__init__(cause)
+        self.is_final = is_final
 
 
 class AccountMailer(Protocol):

@@ -72,16 +72,19 @@ class Authentication:
         Raises:
             CredentialsInvalid: They are wrong, the account unknown, locked or out of use.
             SecondFactorRequired: They are right, but a code must go with them.
+            TooManyAttempts: The source is locked out.
+            TooManyLogins: Too many passwords wait to be checked.
         """
         email = given_email(email)
-        is_admitted = await self._throttle.admit(email)
-        account = await self._accounts.by_email(email)
-        usable = account if is_admitted and account is not None and account.active else None
-        matches = await self._hasher.verify(usable.password_hash if usable else "", password)
+        async with self._throttle.attempt(email) as is_admitted:
+            account = await self._accounts.by_email(email)
+            usable = account if is_admitted and account is not None and account.active else None
+            matches = await self._hasher.verify(usable.password_hash if usable else "", password)
         if usable is None or not matches:
             await self._refused(account, "credentials" if is_admitted else "locked")
             raise CredentialsInvalid
         if usable.totp_enabled and not code:
+            await self._refused(usable, "code missing")
             raise SecondFactorRequired
         session = await self._begin_checked(usable, code, user_agent)
         await self._throttle.succeeded(email)
@@ -154,7 +157,7 @@ class Authentication:
         password_hash, now = await self._hasher.hash(new), self._clock.now()
         async with self._unit_of_work as work:
             still = await work.accounts.by_user_for_update(account.user_id)
-            if still is None or not still.active or still.password_hash != account.password_hash:
+            if still is None or not still.active or still.password_time != account.password_time:
                 raise CredentialsInvalid
             await work.accounts.set_password(account.user_id, password_hash, now)
             await work.login_sessions.end_all(account.user_id, now, "PASSWORD_CHANGED")
@@ -170,7 +173,7 @@ class Authentication:
         now = self._clock.now()
         async with self._unit_of_work as work:
             still = await work.accounts.by_user_for_update(account.user_id)
-            unchanged = still is not None and still.active and still.password_hash == account.password_hash
+            unchanged = still is not None and still.active and still.password_time == account.password_time
             if still and unchanged and (not still.totp_enabled or await self._second_factors.use(work, still, code)):
                 session = self._new_session(still, user_agent, now)
                 await work.login_sessions.add(session)
@@ -178,7 +181,7 @@ class Authentication:
                 work.audit(_of_session("login.succeeded", session))
                 await work.commit()
                 return session
-        await self._refused(account, "code")
+        await self._refused(account, "code" if unchanged else "changed")
         raise CredentialsInvalid
 
     def _new_session(self, account: Credentials, user_agent: str, now: datetime) -> LoginSession:

@@ -19,6 +19,7 @@ from aura.users.services.account_mailer import AccountMailer, MailNotSent
 from generated.aura.users.v1.events_pb2 import MailQueued
 
 WORTHWHILE = timedelta(hours=24)
+TO_NEW_ADDRESSES = {MailKind.VERIFY_EMAIL, MailKind.CHANGE_EMAIL}
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(minutes=5)
 
 log = structlog.get_logger()
@@ -73,8 +74,10 @@ class MailSender:
             if mail is not None and self._clock.now() < queued.expire_time:
                 await self._mailer.send(mail_id, mail)
         except MailNotSent as error:
-            await self._try_later(queued, error)
-            return
+            if not error.is_final:
+                await self._try_later(queued, error)
+                return
+            log.warning("mail was refused for good", mail_id=str(mail_id), cause=str(error))
         async with self._unit_of_work as work:
             await work.mail_queue.remove(mail_id)
             await work.commit()
@@ -85,12 +88,14 @@ class MailSender:
         What is sent to somebody who has an account goes to the address that they gave, and not to one that only counts
         as the same: characters that look alike may be another person's.
         """
+        if mail.kind is MailKind.EMAIL_CHANGED:  # goes to an address that is its user's no more
+            return mail
         account = await self._accounts.by_email(mail.email)
         if account is None:
-            return mail if mail.kind is MailKind.VERIFY_EMAIL else None
+            return mail if mail.kind in TO_NEW_ADDRESSES else None
         if not account.active:
             return None
-        if mail.kind is MailKind.VERIFY_EMAIL:
+        if mail.kind in TO_NEW_ADDRESSES:
             return AccountMail(kind=MailKind.ACCOUNT_EXISTS, email=account.email)
         return replace(mail, email=account.email)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from typing import TypeVar
 
 import argon2
@@ -31,6 +31,7 @@ class PasswordHasher:
 
     def __init__(self, *, memory_kib: int, passes: int) -> None:
         self._hasher = argon2.PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
+        self._nobodys = _made_up(self._hasher)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
         self._waiting = 0
 
@@ -55,11 +56,6 @@ class PasswordHasher:
         """Returns whether a hash was made with other parameters than are in use now."""
         return self._hasher.check_needs_rehash(password_hash)
 
-    @cached_property
-    def _nobodys(self) -> str:
-        """A hash that no password has, for accounts that have none."""
-        return self._hasher.hash(secrets.token_hex())
-
     def _matches(self, password_hash: str, password: str) -> bool:
         try:
             return self._hasher.verify(password_hash, password)
@@ -74,3 +70,12 @@ class PasswordHasher:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._waiting -= 1
+
+
+def _made_up(hasher: argon2.PasswordHasher) -> str:
+    """Returns a hash that no password has, for accounts that have none; to make one up takes no time."""
+    salt, digest = (
+        base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (hasher.salt_len, hasher.hash_len)
+    )
+    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v={argon2.low_level.ARGON2_VERSION}${costs}${salt}${digest}"

@@ -63,8 +63,9 @@ class Reauthentication:
             CredentialsInvalid: The password is wrong, or was tried too often.
         """
         account = await self.account()
-        is_admitted = await self._throttle.admit(account.email)
-        if not await self._hasher.verify(account.password_hash if is_admitted else "", password):
+        async with self._throttle.attempt(account.email) as is_admitted:
+            matches = await self._hasher.verify(account.password_hash if is_admitted else "", password)
+        if not matches:
             await self._failed(account, "password" if is_admitted else "locked")
             raise CredentialsInvalid
         if account.totp_enabled:  # a password alone does not clear the way for guessing codes
@@ -80,14 +81,15 @@ class Reauthentication:
         Raises:
             CredentialsInvalid: It was one too many; or the attempt failed, which has raised this.
         """
-        if not await self._throttle.admit(account.email):
-            await self._failed(account, "locked")
-            raise CredentialsInvalid
-        try:
-            yield
-        except CredentialsInvalid:
-            await self._failed(account, "code")
-            raise
+        async with self._throttle.attempt(account.email) as is_admitted:
+            if not is_admitted:
+                await self._failed(account, "locked")
+                raise CredentialsInvalid
+            try:
+                yield
+            except CredentialsInvalid:
+                await self._failed(account, "code")
+                raise
         await self._throttle.succeeded(account.email)
 
     async def _failed(self, account: Credentials, why: str) -> None:

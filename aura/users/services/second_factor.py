@@ -5,18 +5,21 @@ from __future__ import annotations
 import base64
 import hmac
 import re
-import secrets
 from dataclasses import dataclass
+from secrets import token_bytes
 from uuid import UUID
 
+import structlog
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from aura.kernel.audit import AuditEntry
 from aura.kernel.clock import Clock
 from aura.kernel.security.module_secrets import ModuleSecrets
+from aura.kernel.security.sealing import SealBroken
 from aura.users.errors import CredentialsInvalid, TotpEnabled, TotpNotEnrolled
-from aura.users.models.account import Credentials, hash_of, new_recovery_codes
+from aura.users.models.account import Credentials
+from aura.users.models.codes import hash_of, new_recovery_codes
 from aura.users.repositories.unit_of_work import UsersUnitOfWork
 from aura.users.services.reauthentication import Reauthentication
 
@@ -24,6 +27,8 @@ DIGITS, STEP_SECONDS, SECRET_BYTES = 6, 30, 20
 DRIFT_STEPS = 1
 """How many steps a phone's clock may be off."""
 ISSUER = "Aura"
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +48,18 @@ class SecondFactors:
 
     def new_secret(self, user_id: UUID) -> tuple[bytes, bytes]:
         """Returns a new secret, and the same as it is stored."""
-        secret = secrets.token_bytes(SECRET_BYTES)
+        secret = token_bytes(SECRET_BYTES)
         return secret, self._sealer.seal(secret, context=user_id.bytes)
 
     def step_of(self, account: Credentials, code: str) -> int | None:
         """Returns the time step that a code is of; None if it is of none near now."""
         if account.sealed_totp_secret is None or not re.fullmatch(rf"[0-9]{{{DIGITS}}}", code, re.ASCII):
             return None
-        totp = app(self._sealer.open(account.sealed_totp_secret, context=account.user_id.bytes))
+        try:
+            totp = app(self._sealer.open(account.sealed_totp_secret, context=account.user_id.bytes))
+        except SealBroken:
+            log.exception("the secret of an authenticator app cannot be opened", user_id=str(account.user_id))
+            return None
         now = int(self._clock.now().timestamp()) // STEP_SECONDS
         found = None
         for step in range(now - DRIFT_STEPS, now + DRIFT_STEPS + 1):
@@ -121,8 +130,10 @@ class SecondFactorService:
         codes = new_recovery_codes()
         async with self._unit_of_work as work:
             still = await work.accounts.by_user_for_update(account.user_id)
-            if still != account:
+            if still is None or still.totp_enabled or not still.active:
                 raise TotpEnabled
+            if still.sealed_totp_secret != account.sealed_totp_secret:
+                raise TotpNotEnrolled  # the set-up was begun again meanwhile
             await work.accounts.set_totp(
                 account.user_id, sealed_secret=account.sealed_totp_secret, enabled=True, step=step
             )

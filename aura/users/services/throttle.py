@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from enum import StrEnum
+from ipaddress import IPv6Address, ip_address, ip_network
 
+from aura.kernel.audit import AuditEntry, AuditTrail
 from aura.kernel.clock import Clock
 from aura.kernel.security.actor import Actor
-from aura.users.errors import TooManyLogins
+from aura.users.errors import TooManyAttempts, TooManyLogins
 from aura.users.models.throttle import Limit
 from aura.users.models.user import search_key
 from aura.users.repositories.throttles import ThrottleRepository
@@ -16,49 +21,96 @@ ACCOUNT = Limit(attempts=10, pause=timedelta(minutes=15))
 """NIST SP 800-63B-4, 3.2.2 allows 100 in a row. The pause ends by itself: a stranger locks nobody out for long."""
 SOURCE = Limit(attempts=100, pause=timedelta(minutes=15))
 MAIL = Limit(attempts=5, pause=timedelta(hours=1))
+IPV6_NETWORK_BITS = 64
+"""Whoever has one IPv6 address has as many as this leaves over."""
+
+
+class Counted(StrEnum):
+    """What is counted for each account by itself: who locks one of these leaves the others to its owner."""
+
+    CREDENTIALS = "account"
+    MAILED_CODES = "code"
+    VERIFICATION_MAILS = "mail/verify"
+    RESET_MAILS = "mail/reset"
 
 
 class Throttle:
     """Counts the attempts of a call's source at an account. Whether the account exists makes no difference."""
 
-    def __init__(self, *, throttles: ThrottleRepository, clock: Clock, actor: Actor) -> None:
+    def __init__(self, *, throttles: ThrottleRepository, audit_trail: AuditTrail, clock: Clock, actor: Actor) -> None:
         self._throttles = throttles
+        self._audit_trail = audit_trail
         self._clock = clock
-        self._source = f"source/{actor.source}" if actor.source else ""
+        self._source = f"source/{network_of(actor.source)}" if actor.source else ""
 
-    async def admit(self, account: str) -> bool:
-        """Counts an attempt at an account, named by its e-mail address or its id; returns whether it may be made."""
-        # A source that is locked out must not lock accounts.
-        if self._source and not await self._throttles.admit(self._source, SOURCE, self._clock.now()):
-            return False
-        return await self._throttles.admit(_key("account", account), ACCOUNT, self._clock.now())
+    @asynccontextmanager
+    async def attempt(self, email: str, counted: Counted = Counted.CREDENTIALS) -> AsyncIterator[bool]:
+        """Counts what is done inside as an attempt at an account; yields whether it may be made.
 
-    async def succeeded(self, account: str) -> None:
-        """Forgets the attempts at an account, for the last one was its owner's."""
-        await self._throttles.forget(_key("account", account))
-        if self._source:
-            await self._throttles.take_back(self._source)
-
-    async def take_back(self, account: str) -> None:
-        """Forgets one attempt, which was right as far as it went, but no failure before it."""
-        await self._throttles.take_back(_key("account", account))
-        if self._source:
-            await self._throttles.take_back(self._source)
-
-    async def require_source(self) -> None:
-        """Counts what a source asks for without naming itself.
+        It counts before it is made, and goes on counting if it fails; `succeeded` and `take_back` are for the others.
+        One that could not be looked at does not count.
 
         Raises:
-            TooManyLogins: It asks for too much.
+            TooManyAttempts: The source is locked out of all accounts; that locks no account.
         """
-        if self._source and not await self._throttles.admit(self._source, SOURCE, self._clock.now()):
-            raise TooManyLogins
+        await self.require_source()
+        is_admitted = await self._admit(_key(counted, email), ACCOUNT)
+        try:
+            yield is_admitted
+        except TooManyLogins:
+            await self.take_back(email, counted)
+            raise
 
-    async def may_mail(self, email: str) -> bool:
+    async def succeeded(self, email: str, counted: Counted = Counted.CREDENTIALS) -> None:
+        """Forgets the attempts at an account, for the last one was its owner's."""
+        await self._throttles.forget(_key(counted, email))
+        await self.forgive_source()
+
+    async def take_back(self, email: str, counted: Counted = Counted.CREDENTIALS) -> None:
+        """Forgets one attempt, which was right as far as it went, but no failure before it."""
+        await self._throttles.take_back(_key(counted, email))
+        await self.forgive_source()
+
+    async def require_source(self) -> None:
+        """Counts what a source asks for.
+
+        Raises:
+            TooManyAttempts: It asks for too much.
+        """
+        if not self._source:
+            return
+        attempts = await self._throttles.count(self._source, SOURCE, self._clock.now())
+        if attempts == SOURCE.attempts:
+            await self._audit_trail.write_alone(AuditEntry(action="source.locked"))
+        if attempts > SOURCE.attempts:
+            raise TooManyAttempts(SOURCE.pause)
+
+    async def forgive_source(self) -> None:
+        """Forgets one attempt of the source, which was right."""
+        if self._source:
+            await self._throttles.take_back(self._source)
+
+    async def may_mail(self, email: str, counted: Counted) -> bool:
         """Counts a message to an address; returns whether it may be sent."""
-        return await self._throttles.admit(_key("mail", email), MAIL, self._clock.now())
+        return await self._admit(_key(counted, email), MAIL)
+
+    async def _admit(self, key: str, limit: Limit) -> bool:
+        return await self._throttles.count(key, limit, self._clock.now()) <= limit.attempts
 
 
-def _key(kind: str, name: str) -> str:
+def network_of(source: str) -> str:
+    """Returns whose attempts are counted together: those of an IPv4 address, or of the network of an IPv6 address."""
+    try:
+        address = ip_address(source.partition("%")[0])
+    except ValueError:
+        return source
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_network((address, IPV6_NETWORK_BITS), strict=False))
+
+
+def _key(counted: Counted, email: str) -> str:
     """Names what is counted without keeping the address."""
-    return f"{kind}/{hashlib.sha256(search_key(name).encode()).hexdigest()}"
+    return f"{counted}/{hashlib.sha256(search_key(email).encode()).hexdigest()}"

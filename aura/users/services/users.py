@@ -6,14 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
+from aura.kernel.audit import AuditEntry
 from aura.kernel.clock import Clock
 from aura.kernel.etags import require_etag
 from aura.kernel.pagination import Page, Position
 from aura.kernel.security.actor import Actor
+from aura.users.errors import EmailProofRequired
 from aura.users.events import event_of
+from aura.users.models.login_session import limits_of
+from aura.users.models.mail import AccountMail, MailKind
 from aura.users.models.user import Change, ChangeKind, Profile, Role, User
 from aura.users.repositories.unit_of_work import UsersUnitOfWork
 from aura.users.repositories.users import UserQuery, UserRepository
+from aura.users.services.mailing import MailQueue
 
 ENDING_SESSIONS = {ChangeKind.DEACTIVATED, ChangeKind.ROLE_REVOKED}
 """Changes after which a user has to log in again, if they still can."""
@@ -22,9 +27,18 @@ ENDING_SESSIONS = {ChangeKind.DEACTIVATED, ChangeKind.ROLE_REVOKED}
 class UserService:
     """Creates, finds and changes users."""
 
-    def __init__(self, *, unit_of_work: UsersUnitOfWork, users: UserRepository, clock: Clock, actor: Actor) -> None:
+    def __init__(
+        self,
+        *,
+        unit_of_work: UsersUnitOfWork,
+        users: UserRepository,
+        mail_queue: MailQueue,
+        clock: Clock,
+        actor: Actor,
+    ) -> None:
         self._unit_of_work = unit_of_work
         self._users = users
+        self._mail_queue = mail_queue
         self._clock = clock
         self._actor = actor
 
@@ -73,6 +87,7 @@ class UserService:
             EtagMismatch: The user is not at the version that a non-empty `etag` names.
             EmailInvalid, PhoneNumberInvalid, TimeZoneUnknown: A new value is wrong.
             EmailTaken: Another user has the e-mail address.
+            EmailProofRequired: It is the caller's own address.
         """
         return await self._apply(user_id, self._change(ChangeKind.UPDATED), etag=etag, fields=fields)
 
@@ -115,6 +130,16 @@ class UserService:
         change = self._change(ChangeKind.ROLE_REVOKED, role=role, reason=reason)
         return await self._apply(user_id, change, etag=etag)
 
+    async def change_email(self, work: UsersUnitOfWork, user_id: UUID, email: str) -> None:
+        """Changes a user's address, which is known to be theirs, inside a unit of work.
+
+        Raises:
+            EmailTaken: Another user has the address.
+        """
+        user, change = await work.users.get_for_update(user_id), self._change(ChangeKind.UPDATED)
+        changed = user.after(change)
+        await self._store(work, user, replace(changed, profile=replace(user.profile, email=email)), change)
+
     def _change(self, kind: ChangeKind, *, role: Role | None = None, reason: str = "") -> Change:
         return Change(kind=kind, role=role, reason=reason, actor=self._actor.user_id, occur_time=self._clock.now())
 
@@ -134,9 +159,19 @@ class UserService:
             changed = user.after(change)
             if fields:
                 changed = replace(changed, profile=Profile.parse(**{**vars(user.profile), **fields}))
-            await work.users.save(changed, change)
-            if change.kind in ENDING_SESSIONS:
-                await work.login_sessions.end_all(user_id, change.occur_time, change.kind)
-            self._publish(changed, change)
+            if changed.profile.email != user.profile.email and self._actor.user_id == str(user_id):
+                raise EmailProofRequired
+            await self._store(work, user, changed, change)
             await work.commit(user_id)
         return changed
+
+    async def _store(self, work: UsersUnitOfWork, user: User, changed: User, change: Change) -> None:
+        await work.users.save(changed, change)
+        # Somebody who may see more may not stay logged in for as long.
+        if change.kind in ENDING_SESSIONS or limits_of(changed.roles) != limits_of(user.roles):
+            await work.login_sessions.end_all(user.user_id, change.occur_time, change.kind)
+        if (old := user.profile.email) != changed.profile.email:
+            await work.codes.forget_reset_code(old)
+            await self._mail_queue.put(work, AccountMail(kind=MailKind.EMAIL_CHANGED, email=old))
+            work.audit(AuditEntry(action="email.changed", subject=str(user.user_id)))
+        self._publish(changed, change)

@@ -10,19 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import grpc
 import pytest
 from sqlalchemy import URL
 
 from aura.kernel.database import sync_url
-from aura.users.services.throttle import ACCOUNT, SOURCE
+from aura.users.errors import TooManyLogins
+from aura.users.services.password_hasher import PasswordHasher
+from aura.users.services.throttle import ACCOUNT, MAIL, SOURCE, network_of
 from generated.aura.users.v1 import authentication_service_pb2 as pb
 from tests.support.accounts import PASSWORD, FakeMailer, audited, bearer, codes_of, set_password
 from tests.support.failures import failure_of
 from tests.support.platform import Platform, running_platform
+from tests.support.services import eventually
 from tests.users.api.conftest import QUICK
 
 EMAIL = "ada@example.com"
-REFUSED = {"CREDENTIALS_INVALID", "CODE_INVALID"}
+REFUSED = {"CREDENTIALS_INVALID", "CODE_INVALID", "SECOND_FACTOR_REQUIRED"}
+CREDENTIALS, MAILED_CODES = ("login.failed", "reauthentication.failed"), ("code.refused",)
 
 
 @pytest.fixture
@@ -55,7 +60,7 @@ def attempts(tokens: pb.TokenPair) -> list[Any]:
         lambda to: to.Login(pb.LoginRequest(email="ADA@example.com", password=PASSWORD, code="000000")),
         lambda to: to.Login(pb.LoginRequest(email=EMAIL, password=PASSWORD, code=recovery)),
         lambda to: to.ResetPassword(pb.ResetPasswordRequest(email=EMAIL, code="WRONG", new_password="a quiet lake")),
-        lambda to: to.VerifyEmail(pb.VerifyEmailRequest(email=EMAIL, code="WRONG")),
+        lambda to: to.VerifyEmail(pb.VerifyEmailRequest(email=EMAIL, code="WRONG", password="wrong")),
         lambda to: to.ChangePassword(
             pb.ChangePasswordRequest(current_password="wrong", new_password="a quiet lake"), metadata=token
         ),
@@ -64,10 +69,10 @@ def attempts(tokens: pb.TokenPair) -> list[Any]:
     ]
 
 
-async def looked_at(url: URL, since: int) -> int:
+async def looked_at(url: URL, since: int, *actions: str) -> int:
     """How many of the attempts that failed were looked at, rather than refused because there were too many."""
-    entries = (await audited(url))[since:]
-    return sum(details.get("why") in {"credentials", "code", "password"} for _, _, details in entries)
+    entries = [details for action, _, details in (await audited(url))[since:] if action in actions]
+    return sum(details.get("why") in {"credentials", "code", "code missing", "password"} for details in entries)
 
 
 async def test_no_more_attempts_are_looked_at_than_allowed_whatever_the_path(two: list[Platform], database_url: URL):
@@ -79,7 +84,8 @@ async def test_no_more_attempts_are_looked_at_than_allowed_whatever_the_path(two
     failures = await asyncio.gather(*calls)
 
     assert {failure.reason for failure in failures} <= REFUSED
-    assert 0 < await looked_at(database_url, before) <= ACCOUNT.attempts
+    assert 0 < await looked_at(database_url, before, *CREDENTIALS) <= ACCOUNT.attempts
+    assert 0 < await looked_at(database_url, before, *MAILED_CODES) <= ACCOUNT.attempts
     code = codes_of(secret, two[0].clock.now().timestamp() + 30)
     for platform in two:
         locked = await failure_of(platform.accounts.Login(pb.LoginRequest(email=EMAIL, password=PASSWORD, code=code)))
@@ -98,7 +104,41 @@ async def test_a_right_password_does_not_clear_the_way_for_guessing_codes(two: l
         enroll = accounts.EnrollTotp(pb.EnrollTotpRequest(password=PASSWORD), metadata=token)
         assert (await failure_of(enroll)).reason in {"TOTP_ENABLED", "CREDENTIALS_INVALID"}
 
-    assert 0 < await looked_at(database_url, before) <= ACCOUNT.attempts
+    assert 0 < await looked_at(database_url, before, *CREDENTIALS) <= ACCOUNT.attempts
+
+
+async def test_who_is_locked_out_gets_in_again_with_a_new_password(
+    accounts: Platform, mailer: FakeMailer, database_url: URL
+):
+    user = await accounts.create_user(1, email=EMAIL)
+    await set_password(database_url, user.user_id)
+    for _ in range(ACCOUNT.attempts):
+        await failure_of(accounts.accounts.Login(pb.LoginRequest(email=EMAIL, password="forgotten")))
+    for _ in range(MAIL.attempts):
+        request = pb.RegisterRequest(email=EMAIL, password="a strangers password", display_name="Eve")
+        await accounts.accounts.Register(request)
+
+    await accounts.accounts.RequestPasswordReset(pb.RequestPasswordResetRequest(email=EMAIL))
+    await eventually(lambda: any(mail.code for mail in mailer.sent))
+    request = pb.ResetPasswordRequest(email=EMAIL, code=mailer.code(EMAIL), new_password="a quiet lake")
+    await accounts.accounts.ResetPassword(request)
+
+    assert await accounts.accounts.Login(pb.LoginRequest(email=EMAIL, password="a quiet lake"))
+
+
+async def test_an_attempt_that_could_not_be_looked_at_does_not_count(
+    accounts: Platform, database_url: URL, monkeypatch: pytest.MonkeyPatch
+):
+    async def busy(*_: Any) -> bool:
+        raise TooManyLogins
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PasswordHasher, "verify", busy)
+        for _ in range(2 * ACCOUNT.attempts):
+            failure = await failure_of(accounts.accounts.Login(pb.LoginRequest(email=EMAIL, password="wrong")))
+            assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_LOGINS")
+
+    assert set((await _throttles(database_url)).values()) == {0}
 
 
 async def test_the_lock_lifts_by_itself(two: list[Platform], database_url: URL):
@@ -157,15 +197,33 @@ async def test_a_source_is_locked_out_of_all_accounts_and_locks_none(accounts: P
     for email in itertools.islice(spread, SOURCE.attempts):
         await failure_of(accounts.accounts.Login(pb.LoginRequest(email=email, password="wrong")))
 
+    request = pb.RegisterRequest(email=EMAIL, password="a quiet lake", display_name="Ada")
     for _ in range(ACCOUNT.attempts + 1):
-        assert (
-            await failure_of(accounts.accounts.Login(pb.LoginRequest(email=EMAIL, password=PASSWORD)))
-        ).reason == "CREDENTIALS_INVALID"
+        login = accounts.accounts.Login(pb.LoginRequest(email=EMAIL, password=PASSWORD))
+        failures = [await failure_of(login), await failure_of(accounts.accounts.Register(request))]
+        assert {failure.code for failure in failures} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert {failure.reason for failure in failures} == {"TOO_MANY_ATTEMPTS"}
+        assert {failure.error.retry_after for failure in failures} == {SOURCE.pause}
 
     keys = await _throttles(database_url)
     assert keys["source/127.0.0.1"] > SOURCE.attempts
+    assert [action for action, _, _ in await audited(database_url)].count("source.locked") == 1
     accounts.clock.advance(SOURCE.pause)
     assert await accounts.accounts.Login(pb.LoginRequest(email=EMAIL, password=PASSWORD))
+
+
+@pytest.mark.parametrize(
+    ("source", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unix", "unix"),
+    ],
+)
+def test_the_addresses_of_one_network_are_counted_together(source: str, network: str):
+    assert network_of(source) == network
 
 
 async def test_addresses_are_not_kept_with_the_counts(accounts: Platform, database_url: URL):

@@ -158,11 +158,21 @@ async def deactivate(platform: Platform, tokens: pb.TokenPair) -> None:
     await platform.users.DeactivateUser(DeactivateUserRequest(user_id=tokens.user_id, reason="left"))
 
 
+async def gain_role(platform: Platform, tokens: pb.TokenPair) -> None:
+    """From a patient to somebody who sees others' data, whose sessions are shorter."""
+    request = RevokeRoleRequest(user_id=tokens.user_id, role=ROLE_THERAPIST, reason="leaves")
+    await platform.users.RevokeRole(request)
+    login = pb.LoginRequest(email="person1@example.com", password=PASSWORD)
+    tokens.CopyFrom(await platform.accounts.Login(login))
+    request = GrantRoleRequest(user_id=tokens.user_id, role=ROLE_THERAPIST, reason="joins")
+    await platform.users.GrantRole(request)
+
+
 async def lose_role(platform: Platform, tokens: pb.TokenPair) -> None:
-    user_id, role = tokens.user_id, ROLE_THERAPIST
-    await platform.users.GrantRole(GrantRoleRequest(user_id=user_id, role=role, reason="joins"))
+    granted = GrantRoleRequest(user_id=tokens.user_id, role=ROLE_ADMIN, reason="helps out")
+    await platform.users.GrantRole(granted)
     assert await is_in(platform, tokens)
-    await platform.users.RevokeRole(RevokeRoleRequest(user_id=user_id, role=role, reason="leaves"))
+    await platform.users.RevokeRole(RevokeRoleRequest(user_id=tokens.user_id, role=ROLE_ADMIN, reason="leaves"))
 
 
 async def change_password(platform: Platform, tokens: pb.TokenPair) -> None:
@@ -170,9 +180,9 @@ async def change_password(platform: Platform, tokens: pb.TokenPair) -> None:
     assert await platform.accounts.ChangePassword(request, metadata=bearer(tokens.access_token))
 
 
-@pytest.mark.parametrize("end", [logout, revoke, deactivate, lose_role, change_password])
+@pytest.mark.parametrize("end", [logout, revoke, deactivate, gain_role, lose_role, change_password])
 async def test_a_session_that_was_ended_is_good_for_nothing(accounts: Platform, sign_in: SignIn, end: Any):
-    tokens, other = await sign_in(), await sign_in()
+    tokens, other = await sign_in(ROLE_PATIENT, ROLE_THERAPIST, email="person1@example.com"), await sign_in()
 
     await end(accounts, tokens)
 

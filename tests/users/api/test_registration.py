@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import URL
 
 from aura.kernel.database import sync_url
-from aura.users.models.account import REGISTRATION_LIFETIME, RESET_LIFETIME
+from aura.users.models.codes import REGISTRATION_LIFETIME, RESET_LIFETIME
 from aura.users.models.mail import MailKind
 from aura.users.services.account_mailer import MailNotSent
 from generated.aura.options.v1.access_pb2 import ROLE_PATIENT
@@ -33,8 +33,8 @@ def register(platform: Platform, password: str = GOOD, **fields: str) -> Any:
     return platform.accounts.Register(pb.RegisterRequest(**request))
 
 
-def verify(platform: Platform, code: str, email: str = EMAIL) -> Any:
-    return platform.accounts.VerifyEmail(pb.VerifyEmailRequest(email=email, code=code))
+def verify(platform: Platform, code: str, email: str = EMAIL, password: str = GOOD) -> Any:
+    return platform.accounts.VerifyEmail(pb.VerifyEmailRequest(email=email, code=code, password=password))
 
 
 def login(platform: Platform, password: str = GOOD, email: str = EMAIL) -> Any:
@@ -100,16 +100,22 @@ async def test_a_code_is_good_once_and_for_a_day(accounts: Platform, mailer: Fak
     assert {late.reason, other.reason, again.reason} == {"CODE_INVALID"}
 
 
-async def test_asking_again_replaces_password_and_code(accounts: Platform, mailer: FakeMailer):
-    await register(accounts, "somebody elses password")
-    await until_sent(mailer, 1)
-    first = mailer.code(EMAIL)
-    await register(accounts)
-    await until_sent(mailer, 2)
+@pytest.mark.parametrize("strangers", ["before", "after"])
+async def test_a_stranger_who_asks_for_an_account_with_the_same_address_gets_nothing(
+    accounts: Platform, mailer: FakeMailer, strangers: str
+):
+    passwords = ["a strangers password", GOOD] if strangers == "before" else [GOOD, "a strangers password"]
+    for number, password in enumerate(passwords):
+        await register(accounts, password)
+        await until_sent(mailer, number + 1)
+    codes = dict(zip(passwords, (mail.code for mail in mailer.sent), strict=True))
 
-    assert (await failure_of(verify(accounts, first))).reason == "CODE_INVALID"
-    await verify(accounts, mailer.code(EMAIL))
-    assert (await failure_of(login(accounts, "somebody elses password"))).reason == "CREDENTIALS_INVALID"
+    with_the_strangers_code = await failure_of(verify(accounts, codes["a strangers password"]))
+    await verify(accounts, codes[GOOD])
+    too_late = await failure_of(verify(accounts, codes["a strangers password"], password="a strangers password"))
+
+    assert with_the_strangers_code.reason == too_late.reason == "CODE_INVALID"
+    assert (await failure_of(login(accounts, "a strangers password"))).reason == "CREDENTIALS_INVALID"
     assert await login(accounts)
 
 
@@ -167,7 +173,7 @@ async def test_any_other_password_of_eight_characters_is_taken_exactly(
 ):
     await register(accounts, password)
     await until_sent(mailer, 1)
-    await verify(accounts, mailer.code(EMAIL))
+    await verify(accounts, mailer.code(EMAIL), password=password)
 
     assert await login(accounts, password)
     assert (await failure_of(login(accounts, password[:-1]))).reason == "CREDENTIALS_INVALID"
@@ -176,7 +182,7 @@ async def test_any_other_password_of_eight_characters_is_taken_exactly(
 async def test_a_password_is_the_same_however_its_characters_are_composed(accounts: Platform, mailer: FakeMailer):
     await register(accounts, "Änderung-ﬁx")
     await until_sent(mailer, 1)
-    await verify(accounts, mailer.code(EMAIL))
+    await verify(accounts, mailer.code(EMAIL), password="Änderung-fix")
 
     assert await login(accounts, "A\u0308nderung-fix")
 

@@ -10,6 +10,7 @@ from aura.users.api.presenters import authentication as presenters
 from aura.users.api.presenters.user import role_from_proto
 from aura.users.services.access import ServiceClients
 from aura.users.services.authentication import Authentication, LoginSessions
+from aura.users.services.email_change import EmailChanges
 from aura.users.services.registration import RegistrationService
 from aura.users.services.second_factor import SecondFactorService
 from aura.users.services.signing_keys import KeyRotation, SigningKeys
@@ -27,6 +28,7 @@ class AuthenticationServicer(AuthenticationServiceServicer):
         registration: RegistrationService,
         authentication: Authentication,
         sessions: LoginSessions,
+        email_changes: EmailChanges,
         second_factors: SecondFactorService,
         clients: ServiceClients,
         keys: SigningKeys,
@@ -35,6 +37,7 @@ class AuthenticationServicer(AuthenticationServiceServicer):
         self._registration = registration
         self._authentication = authentication
         self._sessions = sessions
+        self._email_changes = email_changes
         self._second_factors = second_factors
         self._clients = clients
         self._keys = keys
@@ -49,7 +52,9 @@ class AuthenticationServicer(AuthenticationServiceServicer):
 
     async def VerifyEmail(self, request: pb.VerifyEmailRequest, context: Context) -> pb.VerifyEmailResponse:
         """Creates the account that was asked for."""
-        user_id = await self._registration.verify_email(email=request.email, code=request.code)
+        user_id = await self._registration.verify_email(
+            email=request.email, code=request.code, password=request.password
+        )
         return pb.VerifyEmailResponse(user_id=str(user_id))
 
     async def Login(self, request: pb.LoginRequest, context: Context) -> pb.TokenPair:
@@ -74,6 +79,20 @@ class AuthenticationServicer(AuthenticationServiceServicer):
             current=request.current_password, new=request.new_password, user_agent=_user_agent(context)
         )
         return presenters.tokens_to_proto(tokens)
+
+    async def RequestEmailChange(
+        self, request: pb.RequestEmailChangeRequest, context: Context
+    ) -> pb.RequestEmailChangeResponse:
+        """Sends a code to a new address."""
+        await self._email_changes.request(password=request.password, new_email=request.new_email)
+        return pb.RequestEmailChangeResponse()
+
+    async def ConfirmEmailChange(
+        self, request: pb.ConfirmEmailChangeRequest, context: Context
+    ) -> pb.ConfirmEmailChangeResponse:
+        """Changes the address."""
+        await self._email_changes.confirm(request.code)
+        return pb.ConfirmEmailChangeResponse()
 
     async def RequestPasswordReset(
         self, request: pb.RequestPasswordResetRequest, context: Context

@@ -29,7 +29,8 @@ if _version_not_supported:
 class AuthenticationServiceStub:
     """Lets people prove who they are. Nothing here tells a stranger whether an account exists: neither by message nor by status
     nor by how long the answer takes. Whoever tries too often is locked out for a while, on every path alike, and gets the
-    answer that a wrong password gets.
+    answer that a wrong password gets; a network address that fails too often is told so, by RESOURCE_EXHAUSTED with
+    TOO_MANY_ATTEMPTS. Where more passwords wait to be checked than can be in reasonable time, it is TOO_MANY_LOGINS.
     """
 
     def __init__(self, channel):
@@ -67,6 +68,16 @@ class AuthenticationServiceStub:
                 '/aura.users.v1.AuthenticationService/ChangePassword',
                 request_serializer=aura_dot_users_dot_v1_dot_authentication__service__pb2.ChangePasswordRequest.SerializeToString,
                 response_deserializer=aura_dot_users_dot_v1_dot_authentication__service__pb2.TokenPair.FromString,
+                _registered_method=True)
+        self.RequestEmailChange = channel.unary_unary(
+                '/aura.users.v1.AuthenticationService/RequestEmailChange',
+                request_serializer=aura_dot_users_dot_v1_dot_authentication__service__pb2.RequestEmailChangeRequest.SerializeToString,
+                response_deserializer=aura_dot_users_dot_v1_dot_authentication__service__pb2.RequestEmailChangeResponse.FromString,
+                _registered_method=True)
+        self.ConfirmEmailChange = channel.unary_unary(
+                '/aura.users.v1.AuthenticationService/ConfirmEmailChange',
+                request_serializer=aura_dot_users_dot_v1_dot_authentication__service__pb2.ConfirmEmailChangeRequest.SerializeToString,
+                response_deserializer=aura_dot_users_dot_v1_dot_authentication__service__pb2.ConfirmEmailChangeResponse.FromString,
                 _registered_method=True)
         self.RequestPasswordReset = channel.unary_unary(
                 '/aura.users.v1.AuthenticationService/RequestPasswordReset',
@@ -138,12 +149,13 @@ class AuthenticationServiceStub:
 class AuthenticationServiceServicer:
     """Lets people prove who they are. Nothing here tells a stranger whether an account exists: neither by message nor by status
     nor by how long the answer takes. Whoever tries too often is locked out for a while, on every path alike, and gets the
-    answer that a wrong password gets.
+    answer that a wrong password gets; a network address that fails too often is told so, by RESOURCE_EXHAUSTED with
+    TOO_MANY_ATTEMPTS. Where more passwords wait to be checked than can be in reasonable time, it is TOO_MANY_LOGINS.
     """
 
     def Register(self, request, context):
         """Asks for an account: sends a code to the address, with which VerifyEmail creates the account. Where the address has an
-        account already, its owner is told so by mail. Asking again replaces what was asked for before. Called by everyone.
+        account already, its owner is told so by mail. Whoever asks again gets one more code. Called by everyone.
 
         Errors: INVALID_ARGUMENT with EMAIL_INVALID or PASSWORD_REFUSED, whose description says why.
         """
@@ -152,9 +164,11 @@ class AuthenticationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VerifyEmail(self, request, context):
-        """Creates the account that was asked for, as a patient's. Called by everyone who got the code by mail.
+        """Creates the account that was asked for, as a patient's. It takes the code and the password that was given with it: others
+        may have asked for an account with the same address. Called by everyone who got the code by mail.
 
-        Errors: UNAUTHENTICATED with CODE_INVALID, whether the code is wrong, used, expired or tried too often.
+        Errors: UNAUTHENTICATED with CODE_INVALID, whether the code is wrong, used, expired or tried too often, or the password
+        is not the one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,6 +208,26 @@ class AuthenticationServiceServicer:
         """Changes the password, ends all login sessions and begins a new one. Called by the user.
 
         Errors: UNAUTHENTICATED with SIGN_IN_REQUIRED or CREDENTIALS_INVALID; INVALID_ARGUMENT with PASSWORD_REFUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestEmailChange(self, request, context):
+        """Sends a code to a new e-mail address, with which ConfirmEmailChange takes it. Where the address has an account already, its
+        owner is told so by mail. Called by the user.
+
+        Errors: UNAUTHENTICATED with SIGN_IN_REQUIRED or CREDENTIALS_INVALID; INVALID_ARGUMENT with EMAIL_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmEmailChange(self, request, context):
+        """Changes the e-mail address to the one that the code was sent to, and tells the old one by mail. Called by the user.
+
+        Errors: UNAUTHENTICATED with SIGN_IN_REQUIRED, or with CODE_INVALID, whether the code is wrong, used, expired or tried too
+        often, or the address has got an account meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -349,6 +383,16 @@ def add_AuthenticationServiceServicer_to_server(servicer, server):
                     request_deserializer=aura_dot_users_dot_v1_dot_authentication__service__pb2.ChangePasswordRequest.FromString,
                     response_serializer=aura_dot_users_dot_v1_dot_authentication__service__pb2.TokenPair.SerializeToString,
             ),
+            'RequestEmailChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestEmailChange,
+                    request_deserializer=aura_dot_users_dot_v1_dot_authentication__service__pb2.RequestEmailChangeRequest.FromString,
+                    response_serializer=aura_dot_users_dot_v1_dot_authentication__service__pb2.RequestEmailChangeResponse.SerializeToString,
+            ),
+            'ConfirmEmailChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmEmailChange,
+                    request_deserializer=aura_dot_users_dot_v1_dot_authentication__service__pb2.ConfirmEmailChangeRequest.FromString,
+                    response_serializer=aura_dot_users_dot_v1_dot_authentication__service__pb2.ConfirmEmailChangeResponse.SerializeToString,
+            ),
             'RequestPasswordReset': grpc.unary_unary_rpc_method_handler(
                     servicer.RequestPasswordReset,
                     request_deserializer=aura_dot_users_dot_v1_dot_authentication__service__pb2.RequestPasswordResetRequest.FromString,
@@ -425,7 +469,8 @@ def add_AuthenticationServiceServicer_to_server(servicer, server):
 class AuthenticationService:
     """Lets people prove who they are. Nothing here tells a stranger whether an account exists: neither by message nor by status
     nor by how long the answer takes. Whoever tries too often is locked out for a while, on every path alike, and gets the
-    answer that a wrong password gets.
+    answer that a wrong password gets; a network address that fails too often is told so, by RESOURCE_EXHAUSTED with
+    TOO_MANY_ATTEMPTS. Where more passwords wait to be checked than can be in reasonable time, it is TOO_MANY_LOGINS.
     """
 
     @staticmethod
@@ -580,6 +625,60 @@ class AuthenticationService:
             '/aura.users.v1.AuthenticationService/ChangePassword',
             aura_dot_users_dot_v1_dot_authentication__service__pb2.ChangePasswordRequest.SerializeToString,
             aura_dot_users_dot_v1_dot_authentication__service__pb2.TokenPair.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestEmailChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aura.users.v1.AuthenticationService/RequestEmailChange',
+            aura_dot_users_dot_v1_dot_authentication__service__pb2.RequestEmailChangeRequest.SerializeToString,
+            aura_dot_users_dot_v1_dot_authentication__service__pb2.RequestEmailChangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmEmailChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aura.users.v1.AuthenticationService/ConfirmEmailChange',
+            aura_dot_users_dot_v1_dot_authentication__service__pb2.ConfirmEmailChangeRequest.SerializeToString,
+            aura_dot_users_dot_v1_dot_authentication__service__pb2.ConfirmEmailChangeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,7 +30,8 @@ GRPC_VERSION: str
 class AuthenticationServiceStub:
     """Lets people prove who they are. Nothing here tells a stranger whether an account exists: neither by message nor by status
     nor by how long the answer takes. Whoever tries too often is locked out for a while, on every path alike, and gets the
-    answer that a wrong password gets.
+    answer that a wrong password gets; a network address that fails too often is told so, by RESOURCE_EXHAUSTED with
+    TOO_MANY_ATTEMPTS. Where more passwords wait to be checked than can be in reasonable time, it is TOO_MANY_LOGINS.
     """
 
     @_typing.overload
@@ -39,14 +40,16 @@ class AuthenticationServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AuthenticationServiceAsyncStub: ...
     Register: _grpc.UnaryUnaryMultiCallable[_authentication_service_pb2.RegisterRequest, _authentication_service_pb2.RegisterResponse]
     """Asks for an account: sends a code to the address, with which VerifyEmail creates the account. Where the address has an
-    account already, its owner is told so by mail. Asking again replaces what was asked for before. Called by everyone.
+    account already, its owner is told so by mail. Whoever asks again gets one more code. Called by everyone.
 
     Errors: INVALID_ARGUMENT with EMAIL_INVALID or PASSWORD_REFUSED, whose description says why.
     """
     VerifyEmail: _grpc.UnaryUnaryMultiCallable[_authentication_service_pb2.VerifyEmailRequest, _authentication_service_pb2.VerifyEmailResponse]
-    """Creates the account that was asked for, as a patient's. Called by everyone who got the code by mail.
+    """Creates the account that was asked for, as a patient's. It takes the code and the password that was given with it: others
+    may have asked for an account with the same address. Called by everyone who got the code by mail.
 
-    Errors: UNAUTHENTICATED with CODE_INVALID, whether the code is wrong, used, expired or tried too often.
+    Errors: UNAUTHENTICATED with CODE_INVALID, whether the code is wrong, used, expired or tried too often, or the password
+    is not the one.
     """
     Login: _grpc.UnaryUnaryMultiCallable[_authentication_service_pb2.LoginRequest, _authentication_service_pb2.TokenPair]
     """Begins a login session. Called by everyone.
@@ -70,6 +73,18 @@ class AuthenticationServiceStub:
     """Changes the password, ends all login sessions and begins a new one. Called by the user.
 
     Errors: UNAUTHENTICATED with SIGN_IN_REQUIRED or CREDENTIALS_INVALID; INVALID_ARGUMENT with PASSWORD_REFUSED.
+    """
+    RequestEmailChange: _grpc.UnaryUnaryMultiCallable[_authentication_service_pb2.RequestEmailChangeRequest, _authentication_service_pb2.RequestEmailChangeResponse]
+    """Sends a code to a new e-mail address, with which ConfirmEmailChange takes it. Where the address has an account already, its
+    owner is told so by mail. Called by the user.
+
+    Errors: UNAUTHENTICATED with SIGN_IN_REQUIRED or CREDENTIALS_INVALID; INVALID_ARGUMENT with EMAIL_INVALID.
+    """
+    ConfirmEmailChange: _grpc.UnaryUnaryMultiCallable[_authentication_service_pb2.ConfirmEmailChangeRequest, _authentication_service_pb2.ConfirmEmailChangeResponse]
+    """Changes the e-mail address to the one that the code was sent to, and tells the old one by mail. Called by the user.
+
+    Errors: UNAUTHENTICATED with SIGN_IN_REQUIRED, or with CODE_INVALID, whether the code is wrong, used, expired or tried too
+    often, or the address has got an account meanwhile.
     """
     RequestPasswordReset: _grpc.UnaryUnaryMultiCallable[_authentication_service_pb2.RequestPasswordResetRequest, _authentication_service_pb2.RequestPasswordResetResponse]
     """Sends a code with which ResetPassword sets a new password, if the address has an account. Called by everyone."""
@@ -140,20 +155,23 @@ class AuthenticationServiceStub:
 class AuthenticationServiceAsyncStub(AuthenticationServiceStub):
     """Lets people prove who they are. Nothing here tells a stranger whether an account exists: neither by message nor by status
     nor by how long the answer takes. Whoever tries too often is locked out for a while, on every path alike, and gets the
-    answer that a wrong password gets.
+    answer that a wrong password gets; a network address that fails too often is told so, by RESOURCE_EXHAUSTED with
+    TOO_MANY_ATTEMPTS. Where more passwords wait to be checked than can be in reasonable time, it is TOO_MANY_LOGINS.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Register: _aio.UnaryUnaryMultiCallable[_authentication_service_pb2.RegisterRequest, _authentication_service_pb2.RegisterResponse]  # type: ignore[assignment]
     """Asks for an account: sends a code to the address, with which VerifyEmail creates the account. Where the address has an
-    account already, its owner is told so by mail. Asking again replaces what was asked for before. Called by everyone.
+    account already, its owner is told so by mail. Whoever asks again gets one more code. Called by everyone.
 
     Errors: INVALID_ARGUMENT with EMAIL_INVALID or PASSWORD_REFUSED, whose description says why.
     """
     VerifyEmail: _aio.UnaryUnaryMultiCallable[_authentication_service_pb2.VerifyEmailRequest, _authentication_service_pb2.VerifyEmailResponse]  # type: ignore[assignment]
-    """Creates the account that was asked for, as a patient's. Called by everyone who got the code by mail.
+    """Creates the account that was asked for, as a patient's. It takes the code and the password that was given with it: others
+    may have asked for an account with the same address. Called by everyone who got the code by mail.
 
-    Errors: UNAUTHENTICATED with CODE_INVALID, whether the code is wrong, used, expired or tried too often.
+    Errors: UNAUTHENTICATED with CODE_INVALID, whether the code is wrong, used, expired or tried too often, or the password
+    is not the one.
     """
     Login: _aio.UnaryUnaryMultiCallable[_authentication_service_pb2.LoginRequest, _authentication_service_pb2.TokenPair]  # type: ignore[assignment]
     """Begins a login session. Called by everyone.
@@ -177,6 +195,18 @@ class AuthenticationServiceAsyncStub(AuthenticationServiceStub):
     """Changes the password, ends all login sessions and begins a new one. Called by the user.
 
     Errors: UNAUTHENTICATED with SIGN_IN_REQUIRED or CREDENTIALS_INVALID; INVALID_ARGUMENT with PASSWORD_REFUSED.
+    """
+    RequestEmailChange: _aio.UnaryUnaryMultiCallable[_authentication_service_pb2.RequestEmailChangeRequest, _authentication_service_pb2.RequestEmailChangeResponse]  # type: ignore[assignment]
+    """Sends a code to a new e-mail address, with which ConfirmEmailChange takes it. Where the address has an account already, its
+    owner is told so by mail. Called by the user.
+
+    Errors: UNAUTHENTICATED with SIGN_IN_REQUIRED or CREDENTIALS_INVALID; INVALID_ARGUMENT with EMAIL_INVALID.
+    """
+    ConfirmEmailChange: _aio.UnaryUnaryMultiCallable[_authentication_service_pb2.ConfirmEmailChangeRequest, _authentication_service_pb2.ConfirmEmailChangeResponse]  # type: ignore[assignment]
+    """Changes the e-mail address to the one that the code was sent to, and tells the old one by mail. Called by the user.
+
+    Errors: UNAUTHENTICATED with SIGN_IN_REQUIRED, or with CODE_INVALID, whether the code is wrong, used, expired or tried too
+    often, or the address has got an account meanwhile.
     """
     RequestPasswordReset: _aio.UnaryUnaryMultiCallable[_authentication_service_pb2.RequestPasswordResetRequest, _authentication_service_pb2.RequestPasswordResetResponse]  # type: ignore[assignment]
     """Sends a code with which ResetPassword sets a new password, if the address has an account. Called by everyone."""
@@ -246,7 +276,8 @@ class AuthenticationServiceAsyncStub(AuthenticationServiceStub):
 class AuthenticationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Lets people prove who they are. Nothing here tells a stranger whether an account exists: neither by message nor by status
     nor by how long the answer takes. Whoever tries too often is locked out for a while, on every path alike, and gets the
-    answer that a wrong password gets.
+    answer that a wrong password gets; a network address that fails too often is told so, by RESOURCE_EXHAUSTED with
+    TOO_MANY_ATTEMPTS. Where more passwords wait to be checked than can be in reasonable time, it is TOO_MANY_LOGINS.
     """
 
     @_abc_1.abstractmethod
@@ -256,7 +287,7 @@ class AuthenticationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_authentication_service_pb2.RegisterResponse, _abc.Awaitable[_authentication_service_pb2.RegisterResponse]]:
         """Asks for an account: sends a code to the address, with which VerifyEmail creates the account. Where the address has an
-        account already, its owner is told so by mail. Asking again replaces what was asked for before. Called by everyone.
+        account already, its owner is told so by mail. Whoever asks again gets one more code. Called by everyone.
 
         Errors: INVALID_ARGUMENT with EMAIL_INVALID or PASSWORD_REFUSED, whose description says why.
         """
@@ -267,9 +298,11 @@ class AuthenticationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _authentication_service_pb2.VerifyEmailRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_authentication_service_pb2.VerifyEmailResponse, _abc.Awaitable[_authentication_service_pb2.VerifyEmailResponse]]:
-        """Creates the account that was asked for, as a patient's. Called by everyone who got the code by mail.
+        """Creates the account that was asked for, as a patient's. It takes the code and the password that was given with it: others
+        may have asked for an account with the same address. Called by everyone who got the code by mail.
 
-        Errors: UNAUTHENTICATED with CODE_INVALID, whether the code is wrong, used, expired or tried too often.
+        Errors: UNAUTHENTICATED with CODE_INVALID, whether the code is wrong, used, expired or tried too often, or the password
+        is not the one.
         """
 
     @_abc_1.abstractmethod
@@ -317,6 +350,30 @@ class AuthenticationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes the password, ends all login sessions and begins a new one. Called by the user.
 
         Errors: UNAUTHENTICATED with SIGN_IN_REQUIRED or CREDENTIALS_INVALID; INVALID_ARGUMENT with PASSWORD_REFUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def RequestEmailChange(
+        self,
+        request: _authentication_service_pb2.RequestEmailChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authentication_service_pb2.RequestEmailChangeResponse, _abc.Awaitable[_authentication_service_pb2.RequestEmailChangeResponse]]:
+        """Sends a code to a new e-mail address, with which ConfirmEmailChange takes it. Where the address has an account already, its
+        owner is told so by mail. Called by the user.
+
+        Errors: UNAUTHENTICATED with SIGN_IN_REQUIRED or CREDENTIALS_INVALID; INVALID_ARGUMENT with EMAIL_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmEmailChange(
+        self,
+        request: _authentication_service_pb2.ConfirmEmailChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authentication_service_pb2.ConfirmEmailChangeResponse, _abc.Awaitable[_authentication_service_pb2.ConfirmEmailChangeResponse]]:
+        """Changes the e-mail address to the one that the code was sent to, and tells the old one by mail. Called by the user.
+
+        Errors: UNAUTHENTICATED with SIGN_IN_REQUIRED, or with CODE_INVALID, whether the code is wrong, used, expired or tried too
+        often, or the address has got an account meanwhile.
         """
 
     @_abc_1.abstractmethod

@@ -74,6 +74,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Means that the server has too many passwords to check at present; `RetryInfo` says when to try again. Code
     RESOURCE_EXHAUSTED.
     """
+    ERROR_REASON_TOO_MANY_ATTEMPTS: _ErrorReason.ValueType  # 24
+    """Means that too many attempts failed that came from this network address; `RetryInfo` says when to try again. Code
+    RESOURCE_EXHAUSTED.
+    """
+    ERROR_REASON_EMAIL_PROOF_REQUIRED: _ErrorReason.ValueType  # 25
+    """Means that users change their own e-mail address with AuthenticationService.RequestEmailChange, which asks for the
+    password and for a code that is sent to the new address. Code FAILED_PRECONDITION.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Lists the values of `google.rpc.ErrorInfo.reason` that the users module gives, without their prefix."""
@@ -129,5 +137,13 @@ ERROR_REASON_ADMIN_EXISTS: ErrorReason.ValueType  # 22
 ERROR_REASON_TOO_MANY_LOGINS: ErrorReason.ValueType  # 23
 """Means that the server has too many passwords to check at present; `RetryInfo` says when to try again. Code
 RESOURCE_EXHAUSTED.
+"""
+ERROR_REASON_TOO_MANY_ATTEMPTS: ErrorReason.ValueType  # 24
+"""Means that too many attempts failed that came from this network address; `RetryInfo` says when to try again. Code
+RESOURCE_EXHAUSTED.
+"""
+ERROR_REASON_EMAIL_PROOF_REQUIRED: ErrorReason.ValueType  # 25
+"""Means that users change their own e-mail address with AuthenticationService.RequestEmailChange, which asks for the
+password and for a code that is sent to the new address. Code FAILED_PRECONDITION.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -117,10 +117,12 @@ class UserServiceServicer:
 
     def UpdateUser(self, request, context):
         """Changes what a user says of themselves: e-mail address, name, telephone number, time zone and locale. Called by the
-        user and by admins.
+        user and by admins. Users change their own e-mail address with AuthenticationService.RequestEmailChange instead; where an
+        admin changes it, the old address is told by mail.
 
         Errors: NOT_FOUND with USER_NOT_FOUND; ABORTED with ETAG_MISMATCH; INVALID_ARGUMENT with UPDATE_MASK_INVALID,
-        EMAIL_INVALID, PHONE_NUMBER_INVALID or TIME_ZONE_UNKNOWN; ALREADY_EXISTS with EMAIL_TAKEN or REQUEST_ID_REUSED.
+        EMAIL_INVALID, PHONE_NUMBER_INVALID or TIME_ZONE_UNKNOWN; ALREADY_EXISTS with EMAIL_TAKEN or REQUEST_ID_REUSED;
+        FAILED_PRECONDITION with EMAIL_PROOF_REQUIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

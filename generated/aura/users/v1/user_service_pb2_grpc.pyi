@@ -52,10 +52,12 @@ class UserServiceStub:
     """
     UpdateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_pb2.User]
     """Changes what a user says of themselves: e-mail address, name, telephone number, time zone and locale. Called by the
-    user and by admins.
+    user and by admins. Users change their own e-mail address with AuthenticationService.RequestEmailChange instead; where an
+    admin changes it, the old address is told by mail.
 
     Errors: NOT_FOUND with USER_NOT_FOUND; ABORTED with ETAG_MISMATCH; INVALID_ARGUMENT with UPDATE_MASK_INVALID,
-    EMAIL_INVALID, PHONE_NUMBER_INVALID or TIME_ZONE_UNKNOWN; ALREADY_EXISTS with EMAIL_TAKEN or REQUEST_ID_REUSED.
+    EMAIL_INVALID, PHONE_NUMBER_INVALID or TIME_ZONE_UNKNOWN; ALREADY_EXISTS with EMAIL_TAKEN or REQUEST_ID_REUSED;
+    FAILED_PRECONDITION with EMAIL_PROOF_REQUIRED.
     """
     DeactivateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.DeactivateUserRequest, _user_pb2.User]
     """Takes an account out of use: its user can neither act nor be booked. Called by admins.
@@ -110,10 +112,12 @@ class UserServiceAsyncStub(UserServiceStub):
     """
     UpdateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_pb2.User]  # type: ignore[assignment]
     """Changes what a user says of themselves: e-mail address, name, telephone number, time zone and locale. Called by the
-    user and by admins.
+    user and by admins. Users change their own e-mail address with AuthenticationService.RequestEmailChange instead; where an
+    admin changes it, the old address is told by mail.
 
     Errors: NOT_FOUND with USER_NOT_FOUND; ABORTED with ETAG_MISMATCH; INVALID_ARGUMENT with UPDATE_MASK_INVALID,
-    EMAIL_INVALID, PHONE_NUMBER_INVALID or TIME_ZONE_UNKNOWN; ALREADY_EXISTS with EMAIL_TAKEN or REQUEST_ID_REUSED.
+    EMAIL_INVALID, PHONE_NUMBER_INVALID or TIME_ZONE_UNKNOWN; ALREADY_EXISTS with EMAIL_TAKEN or REQUEST_ID_REUSED;
+    FAILED_PRECONDITION with EMAIL_PROOF_REQUIRED.
     """
     DeactivateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DeactivateUserRequest, _user_pb2.User]  # type: ignore[assignment]
     """Takes an account out of use: its user can neither act nor be booked. Called by admins.
@@ -189,10 +193,12 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.User, _abc.Awaitable[_user_pb2.User]]:
         """Changes what a user says of themselves: e-mail address, name, telephone number, time zone and locale. Called by the
-        user and by admins.
+        user and by admins. Users change their own e-mail address with AuthenticationService.RequestEmailChange instead; where an
+        admin changes it, the old address is told by mail.
 
         Errors: NOT_FOUND with USER_NOT_FOUND; ABORTED with ETAG_MISMATCH; INVALID_ARGUMENT with UPDATE_MASK_INVALID,
-        EMAIL_INVALID, PHONE_NUMBER_INVALID or TIME_ZONE_UNKNOWN; ALREADY_EXISTS with EMAIL_TAKEN or REQUEST_ID_REUSED.
+        EMAIL_INVALID, PHONE_NUMBER_INVALID or TIME_ZONE_UNKNOWN; ALREADY_EXISTS with EMAIL_TAKEN or REQUEST_ID_REUSED;
+        FAILED_PRECONDITION with EMAIL_PROOF_REQUIRED.
         """
 
     @_abc_1.abstractmethod
