@@ -241,9 +241,9 @@ async def test_a_cancelled_call_is_logged_as_cancelled(transport: str, kind: str
     running, cancelled = asyncio.Event(), asyncio.Event()
 
     async def hang(requests: AsyncIterator[Any], _: object) -> AsyncIterator[Any]:
-        async for _request in requests:
-            running.set()
         try:
+            async for _request in requests:
+                running.set()
             await asyncio.sleep(30)
         except asyncio.CancelledError:
             cancelled.set()

@@ -62,11 +62,12 @@ def _release_file() -> Path:
 
 
 def _chapter(path: Path) -> Element:
-    for _, element in iterparse(path):  # noqa: S314 the file is a pinned release, not input
-        if element.tag == "chapter":
-            if _text(element, "name") == CHAPTER:
-                return element
-            element.clear()
+    with path.open("rb") as file:
+        for _, element in iterparse(file):  # noqa: S314 the file is a pinned release, not input
+            if element.tag == "chapter":
+                if _text(element, "name") == CHAPTER:
+                    return element
+                element.clear()
     raise ValueError(f"{path.name} has no chapter {CHAPTER}")
 
 
