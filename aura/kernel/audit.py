@@ -49,6 +49,8 @@ def audit_table(module: str) -> Table:
         Column("details", JSONB, nullable=False),
     )
     Index("audit_subject", table.c.subject, table.c.audit_id)
+    Index("audit_actor", table.c.actor, table.c.audit_id)
+    Index("audit_action", table.c.action, table.c.audit_id, postgresql_ops={"action": "text_pattern_ops"})
     return table
 
 
@@ -67,6 +69,12 @@ class AuditTrail:
     async def write_alone(self, entry: AuditEntry) -> None:
         """Adds an entry in a transaction of its own: of what was refused, nothing else is stored."""
         await self.write(self._database.execute, [entry])
+        self.committed()
+
+    def committed(self) -> None:
+        """Notes with the present call that what it wrote will last."""
+        if (call := current_call.get()) is not None:
+            call.audited = True
 
 
 def _row(entry: AuditEntry) -> dict[str, Any]:

@@ -279,9 +279,14 @@ def create_audit_table(module: str) -> None:
     """Creates a module's audit trail, append-only; for use in a revision."""
     table = audit_table(module)
     op.execute(CreateTable(table))
-    for index in table.indexes:
-        index.create(op.get_bind())
+    create_audit_indexes(module)
     make_append_only(module, table.name)
+
+
+def create_audit_indexes(module: str) -> None:
+    """Creates those indexes of a module's audit trail that are not there yet; for use in a revision."""
+    for index in audit_table(module).indexes:
+        index.create(op.get_bind(), checkfirst=True)
 
 
 def make_append_only(module: str, table_name: str) -> None:

@@ -123,6 +123,8 @@ class UnitOfWork:
         if self._audited:
             await self._audit_trail.write(self.execute, self._audited)
         await self.connection.commit()
+        if self._audited:
+            self._audit_trail.committed()
         if self._events:
             self._outbox.committed(self._events)
         self._events, self._cancelled_keys, self._audited = [], [], []

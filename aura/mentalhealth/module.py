@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dishka import Provider, Scope, provide
 
+from aura.kernel.audit import AuditTrail
 from aura.kernel.database import Database
 from aura.kernel.events.bus import EventBus
 from aura.kernel.module import ServiceRegistrar
@@ -13,6 +14,7 @@ from aura.kernel.registry import ModuleServices
 from aura.mentalhealth.api.servicers import DisorderServicer, TherapySessionServicer
 from aura.mentalhealth.api.subscribers import UserDeactivatedSubscriber, UserReactivatedSubscriber
 from aura.mentalhealth.application.change_therapy_session import ChangeTherapySession
+from aura.mentalhealth.application.interfaces.access_audit import AccessAudit
 from aura.mentalhealth.application.interfaces.session_statistics import SessionStatistics
 from aura.mentalhealth.application.interfaces.unit_of_work import UnitOfWork
 from aura.mentalhealth.application.interfaces.user_directory import UserDirectory
@@ -34,6 +36,7 @@ from aura.mentalhealth.application.use_cases.start_therapy_session import StartT
 from aura.mentalhealth.domain.repositories.disorder_repository import DisorderRepository
 from aura.mentalhealth.domain.repositories.therapy_session_repository import TherapySessionRepository
 from aura.mentalhealth.infrastructure.external.user_directory import GrpcUserDirectory
+from aura.mentalhealth.infrastructure.repositories.access_audit import PostgresAccessAudit
 from aura.mentalhealth.infrastructure.repositories.disorder_repository import PostgresDisorderRepository
 from aura.mentalhealth.infrastructure.repositories.session_statistics import PostgresSessionStatistics
 from aura.mentalhealth.infrastructure.repositories.therapy_session_repository import PostgresTherapySessionRepository
@@ -61,6 +64,11 @@ class InfrastructureProvider(Provider):
     def disorders(self, database: Database) -> DisorderRepository:
         """The catalogue."""
         return PostgresDisorderRepository(database.execute)
+
+    @provide
+    def access_audit(self, audit_trail: AuditTrail) -> AccessAudit:
+        """Who was shown which sessions."""
+        return PostgresAccessAudit(audit_trail=audit_trail)
 
     @provide
     def users(self, services: ModuleServices) -> UserDirectory:

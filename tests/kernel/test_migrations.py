@@ -382,6 +382,7 @@ DESCRIBED = {
         tables.metadata,
         idempotency_table("mentalhealth").metadata,
         event_tables("mentalhealth").inbox.metadata,
+        audit_table("mentalhealth").metadata,
     ],
 }
 

@@ -60,11 +60,11 @@ class FakeMailer:
         return {"users": [provider]}
 
 
-async def audited(url: Any) -> list[tuple[str, str, dict[str, str]]]:
-    """What the users module's audit trail says: action, subject and details, the oldest first."""
+async def audited(url: Any, module: str = "users") -> list[tuple[str, str, dict[str, str]]]:
+    """What a module's audit trail says: action, subject and details, the oldest first."""
     connection = await asyncpg.connect(sync_url(url))
     try:
-        rows = await connection.fetch("SELECT action, subject, details FROM users.audit ORDER BY audit_id")
+        rows = await connection.fetch(f"SELECT action, subject, details FROM {module}.audit ORDER BY audit_id")
     finally:
         await connection.close()
     return [(row["action"], row["subject"], json.loads(row["details"])) for row in rows]

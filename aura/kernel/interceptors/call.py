@@ -34,7 +34,10 @@ class Method:
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """A call under way. Each interceptor fills in what it is responsible for."""
+    """A call under way. Each interceptor fills in what it is responsible for.
+
+    `audited` becomes true once an entry that the call has written to an audit trail is committed.
+    """
 
     method: Method
     context: Context
@@ -45,6 +48,7 @@ class Call:
     forwarded: bool = False
     in_process: bool = False
     request: Message | None = None
+    audited: bool = False
     started: float = field(default_factory=time.perf_counter)
 
     def text(self, key: str) -> str:

@@ -7,16 +7,16 @@ from uuid import UUID
 
 from aura.kernel.etags import require_etag
 from aura.mentalhealth.application.interfaces.unit_of_work import UnitOfWork
+from aura.mentalhealth.application.use_cases.get_therapy_session import GetTherapySession
 from aura.mentalhealth.domain.entities.therapy_session import TherapySession
-from aura.mentalhealth.domain.repositories.therapy_session_repository import TherapySessionRepository
 
 
 class ChangeTherapySession:
     """Changes one session in one unit of work; a repeated request changes nothing and returns it as it is now."""
 
-    def __init__(self, *, unit_of_work: UnitOfWork, sessions: TherapySessionRepository) -> None:
+    def __init__(self, *, unit_of_work: UnitOfWork, get: GetTherapySession) -> None:
         self._unit_of_work = unit_of_work
-        self._sessions = sessions
+        self._get = get
 
     async def apply(
         self, session_id: UUID, change: Callable[[TherapySession], None], *, etag: str = ""
@@ -28,7 +28,7 @@ class ChangeTherapySession:
             EtagMismatch: It is not at the version that a non-empty `etag` names.
         """
         if (known := await self._unit_of_work.replayed()) is not None:
-            return await self._sessions.get(known)
+            return await self._get.execute(known)
         async with self._unit_of_work as work:
             session = await work.sessions.get_for_update(session_id)
             require_etag(etag, version=session.version)

@@ -1,4 +1,4 @@
-"""The module's events as its contract has them."""
+"""The module's events as its contract and its audit trail have them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from aura.kernel.audit import AuditEntry
 from aura.kernel.times import to_timestamp
 from aura.mentalhealth.domain import events
 from generated.aura.mentalhealth.v1 import events_pb2, therapy_session_pb2
@@ -35,3 +36,9 @@ def to_proto(event: events.SessionEvent) -> Message:
         case events.TherapySessionNoShow():
             return events_pb2.TherapySessionNoShow(**whose)
     raise TypeError(f"{type(event).__name__} is in no contract")
+
+
+def to_audit_entry(event: events.SessionEvent, *, action: str) -> AuditEntry:
+    """Returns an event as the audit trail has it: by its type's name, and with the ids of whom it concerns."""
+    details = {"therapist_id": str(event.therapist_id), "patient_id": str(event.patient_id)}
+    return AuditEntry(action=action, subject=str(event.session_id), details=details)

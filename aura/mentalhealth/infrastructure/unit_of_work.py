@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from aura.kernel.events.types import event_type_of
 from aura.kernel.unit_of_work import UnitOfWork
 from aura.mentalhealth.domain.events import SessionEvent
-from aura.mentalhealth.infrastructure.event_mapping import to_proto
+from aura.mentalhealth.infrastructure.event_mapping import to_audit_entry, to_proto
 from aura.mentalhealth.infrastructure.repositories.inactive_user_repository import PostgresInactiveUserRepository
 from aura.mentalhealth.infrastructure.repositories.therapy_session_repository import PostgresTherapySessionRepository
 
@@ -25,6 +26,8 @@ class PostgresUnitOfWork(UnitOfWork):
         return PostgresInactiveUserRepository(self.execute)
 
     def publish_all(self, events: Iterable[SessionEvent]) -> None:
-        """Publishes events, if the unit of work is committed."""
+        """Publishes events, and adds them to the audit trail, if the unit of work is committed."""
         for event in events:
-            self.publish(to_proto(event))
+            message = to_proto(event)
+            self.publish(message)
+            self.audit(to_audit_entry(event, action=event_type_of(type(message)).name))

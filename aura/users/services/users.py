@@ -12,7 +12,7 @@ from aura.kernel.etags import require_etag
 from aura.kernel.pagination import Page, Position
 from aura.kernel.security.actor import Actor
 from aura.users.errors import EmailProofRequired
-from aura.users.events import event_of
+from aura.users.events import audit_entry_of, event_of
 from aura.users.models.login_session import limits_of
 from aura.users.models.mail import AccountMail, MailKind
 from aura.users.models.user import Change, ChangeKind, Profile, Role, User
@@ -54,6 +54,7 @@ class UserService:
         user = User.new(profile=profile, roles=roles, now=change.occur_time)
         async with self._unit_of_work as work:
             await work.users.add(user, change)
+            work.audit(audit_entry_of(user, change))
             self._publish(user, change)
             await work.commit(user.user_id)
         return user
@@ -167,6 +168,7 @@ class UserService:
 
     async def _store(self, work: UsersUnitOfWork, user: User, changed: User, change: Change) -> None:
         await work.users.save(changed, change)
+        work.audit(audit_entry_of(changed, change))
         # Somebody who may see more may not stay logged in for as long.
         if change.kind in ENDING_SESSIONS or limits_of(changed.roles) != limits_of(user.roles):
             await work.login_sessions.end_all(user.user_id, change.occur_time, change.kind)

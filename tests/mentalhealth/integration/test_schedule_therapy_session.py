@@ -16,6 +16,7 @@ from aura.kernel.events.outbox import Outbox
 from aura.kernel.idempotency import IdempotentRequest, idempotency_table
 from aura.kernel.security.actor import Actor
 from aura.mentalhealth.application.suggest_times import SuggestTimes
+from aura.mentalhealth.application.use_cases.get_therapy_session import GetTherapySession
 from aura.mentalhealth.application.use_cases.schedule_therapy_session import Booking, ScheduleTherapySession
 from aura.mentalhealth.domain.entities.participant import Participant
 from aura.mentalhealth.domain.entities.period import Period
@@ -24,6 +25,7 @@ from aura.mentalhealth.infrastructure.repositories.therapy_session_repository im
 from aura.mentalhealth.infrastructure.tables import session_participants, therapy_sessions
 from aura.mentalhealth.infrastructure.unit_of_work import PostgresUnitOfWork
 from aura.modules import AURA_MODULES
+from tests.mentalhealth.fakes.access_audit import FakeAccessAudit
 from tests.mentalhealth.fakes.user_directory import FakeUserDirectory
 from tests.support.platform import FakeClock
 
@@ -53,7 +55,9 @@ def new_use_case(mentalhealth_database: Database) -> NewUseCase:
             delivery=NO_DELIVERY,
             audit_trail=AuditTrail(module="mentalhealth", database=mentalhealth_database),
         ),
-        sessions=PostgresTherapySessionRepository(mentalhealth_database.execute),
+        get=GetTherapySession(
+            sessions=PostgresTherapySessionRepository(mentalhealth_database.execute), access_audit=FakeAccessAudit()
+        ),
         users=FakeUserDirectory(*THERAPISTS, *PATIENTS),
         suggest=SuggestTimes(sessions=PostgresTherapySessionRepository(mentalhealth_database.execute)),
         clock=FakeClock(NOW),

@@ -34,7 +34,7 @@ class UnitOfWork(AbstractAsyncContextManager["UnitOfWork", None], Protocol):
         ...
 
     def publish_all(self, events: Iterable[SessionEvent]) -> None:
-        """Publishes events, if the unit of work is committed."""
+        """Publishes events, and adds them to the audit trail, if the unit of work is committed."""
         ...
 
     async def commit(self, resource_id: UUID | None = None) -> None:

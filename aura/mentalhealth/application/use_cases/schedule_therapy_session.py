@@ -12,11 +12,11 @@ from aura.kernel.times import is_time_zone
 from aura.mentalhealth.application.interfaces.unit_of_work import UnitOfWork
 from aura.mentalhealth.application.interfaces.user_directory import UserDirectory
 from aura.mentalhealth.application.suggest_times import SuggestTimes
+from aura.mentalhealth.application.use_cases.get_therapy_session import GetTherapySession
 from aura.mentalhealth.domain.entities.participant import Part
 from aura.mentalhealth.domain.entities.period import Period
 from aura.mentalhealth.domain.entities.therapy_session import TherapySession
 from aura.mentalhealth.domain.errors import SessionOverlaps, TimeZoneUnknown
-from aura.mentalhealth.domain.repositories.therapy_session_repository import TherapySessionRepository
 from aura.mentalhealth.domain.services.participation import admitted, require_active
 
 
@@ -37,14 +37,14 @@ class ScheduleTherapySession:
         self,
         *,
         unit_of_work: UnitOfWork,
-        sessions: TherapySessionRepository,
+        get: GetTherapySession,
         users: UserDirectory,
         suggest: SuggestTimes,
         clock: Clock,
         actor: Actor,
     ) -> None:
         self._unit_of_work = unit_of_work
-        self._sessions = sessions
+        self._get = get
         self._users = users
         self._suggest = suggest
         self._clock = clock
@@ -60,7 +60,7 @@ class ScheduleTherapySession:
             SessionOverlaps: A participant is taken.
         """
         if (known := await self._unit_of_work.replayed()) is not None:
-            return await self._sessions.get(known)
+            return await self._get.execute(known)
         session = await self._new_session(booking)
         try:
             async with self._unit_of_work as work:

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from aura.mentalhealth.domain.entities.therapy_session import TherapySession
+
+
+class FakeAccessAudit:
+    """Remembers which sessions were shown, one list for each time."""
+
+    def __init__(self) -> None:
+        self.shown: list[list[UUID]] = []
+
+    async def read(self, session: TherapySession) -> None:
+        self.shown.append([session.session_id])
+
+    async def listed(self, sessions: Sequence[TherapySession], *, patient_id: UUID | None) -> None:
+        del patient_id
+        self.shown.append([session.session_id for session in sessions])
