@@ -44,6 +44,7 @@ from aura.kernel.interceptors.dependencies import DeclaredDependencies
 from aura.kernel.interceptors.error_mapping import ErrorMapping
 from aura.kernel.interceptors.identity import CallerIdentity
 from aura.kernel.interceptors.load_shedding import LoadShedding
+from aura.kernel.interceptors.phi_audit import PhiAudit
 from aura.kernel.interceptors.request_id import RequestIds
 from aura.kernel.interceptors.trace_context import Tracing
 from aura.kernel.interceptors.validation import Validation
@@ -146,7 +147,7 @@ class Host:
         elsewhere = self._services_elsewhere()
         interceptors = self._interceptors()
         chain = InterceptorChain(
-            [*interceptors, DeclaredDependencies(specs), Validation()],
+            [*interceptors, DeclaredDependencies(specs), Validation(), PhiAudit()],
             except_services=[health.SERVICE, *REFLECTION_SERVICES, *elsewhere],
         )
         self._network = _network_server(chain, settings.maximum_message_bytes)

@@ -541,6 +541,10 @@ class Noting(Interceptor):
         del call, request
         self._note("request")
 
+    def on_response(self, call: Call, response: Any) -> None:
+        del call, response
+        self._note("response")
+
     def on_error(self, call: Call, error: Exception) -> Exception:
         del call
         self._note("error")
@@ -566,6 +570,7 @@ async def notes_of(transport: str, kind: str, body: Any, **refusals: str) -> lis
 
 ENTERED = ["call A", "call B", "call C"]
 REQUESTED = ["request A", "request B", "request C"]
+ANSWERED = ["response C", "response B", "response A"]
 MAPPED = ["error C", "error B", "error A"]
 LEFT = ["end C", "end B", "end A"]
 
@@ -573,7 +578,7 @@ LEFT = ["end C", "end B", "end A"]
 async def test_hooks_run_in_order_on_the_way_in_and_in_reverse_on_the_way_out(transport: str, kind: str):
     notes = await notes_of(transport, kind, echo)
 
-    assert notes == [*ENTERED, *REQUESTED, *LEFT]
+    assert notes == [*ENTERED, *REQUESTED, *ANSWERED, *LEFT]
 
 
 async def test_hooks_of_errors_run_in_reverse_before_the_end(transport: str, kind: str):
@@ -594,6 +599,17 @@ async def test_a_refused_request_does_not_reach_the_handler(transport: str, kind
     assert notes == [*ENTERED, "request A", "request B", *MAPPED, *LEFT]
 
 
+async def test_a_refused_response_is_not_sent(transport: str, kind: str):
+    notes: list[str] = []
+    chain = InterceptorChain([Noting(name, notes, refuse="response" if name == "B" else "") for name in "ABC"])
+
+    async with serving(transport, handlers(echo), interceptors=[chain]) as served:
+        outcome = await served.call(kind, [StringValue(value="a")])
+
+    assert (outcome.responses, outcome.code, outcome.details) == ([], grpc.StatusCode.NOT_FOUND, "refused by B")
+    assert notes == [*ENTERED, *REQUESTED, "response C", "response B", *MAPPED, *LEFT]
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("stream")])
 async def test_every_message_of_a_stream_is_checked(transport: str, kind: str):
     notes: list[str] = []
@@ -601,7 +617,8 @@ async def test_every_message_of_a_stream_is_checked(transport: str, kind: str):
     async with serving(transport, handlers(echo), interceptors=[InterceptorChain([Noting("A", notes)])]) as served:
         await served.call(kind, [StringValue()] * 3)
 
-    assert notes == ["call A", "request A", "request A", "request A", "end A"]
+    assert [note for note in notes if note != "response A"] == ["call A", *["request A"] * 3, "end A"]
+    assert notes.count("response A") == (3 if kind.endswith("stream") else 1)
 
 
 async def test_the_first_mapping_of_an_error_is_that_of_the_last_interceptor(transport: str):
@@ -638,7 +655,7 @@ async def test_does_not_leave_alone_a_service_whose_name_only_begins_alike(trans
     async with serving(transport, handlers(echo), interceptors=[chain]) as served:
         await served.call("unary_unary")
 
-    assert notes == ["call A", "request A", "end A"]
+    assert notes == ["call A", "request A", "response A", "end A"]
 
 
 async def test_an_unknown_method_is_unimplemented(transport: str):

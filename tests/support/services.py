@@ -43,12 +43,16 @@ async def echo(requests: AsyncIterator[StringValue], _: object) -> AsyncIterator
         yield request
 
 
-def handlers(body: Body, request_class: type[Message] = StringValue) -> dict[str, grpc.RpcMethodHandler]:
+def handlers(
+    body: Body, request_class: type[Message] = StringValue, response_class: type[Message] = StringValue
+) -> dict[str, grpc.RpcMethodHandler]:
     """One method of each kind, named after it, from one body."""
-    return {kind: _handler(kind, body, request_class) for kind in KINDS}
+    return {kind: _handler(kind, body, request_class, response_class) for kind in KINDS}
 
 
-def _handler(kind: str, body: Body, request_class: type[Message]) -> grpc.RpcMethodHandler:
+def _handler(
+    kind: str, body: Body, request_class: type[Message], response_class: type[Message]
+) -> grpc.RpcMethodHandler:
     async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
         async with aclosing(body(request if kind.startswith("stream") else _alone(request), context)) as responses:
             async for response in responses:
@@ -56,12 +60,12 @@ def _handler(kind: str, body: Body, request_class: type[Message]) -> grpc.RpcMet
 
     async def unary(request: Any, context: Any) -> Any:
         responses = [response async for response in stream(request, context)]
-        return responses[-1] if responses else StringValue()
+        return responses[-1] if responses else response_class()
 
     return getattr(grpc, f"{kind}_rpc_method_handler")(
         stream if kind.endswith("stream") else unary,
         request_deserializer=request_class.FromString,
-        response_serializer=StringValue.SerializeToString,
+        response_serializer=response_class.SerializeToString,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import grpc
 from grpc_status import rpc_status
@@ -51,6 +51,9 @@ class Interceptor:
     def on_request(self, call: Call, request: Message) -> None:
         """Runs for each request message; raising refuses it."""
 
+    def on_response(self, call: Call, response: Message) -> None:
+        """Runs for each response message before it is sent; raising ends the call without it."""
+
     def on_error(self, call: Call, error: Exception) -> Exception:
         """Returns the error to go on with in place of `error`."""
         del call
@@ -70,6 +73,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         self._interceptors = tuple(interceptors)
         self._on_call = _overriding(interceptors, "on_call")
         self._on_request = _overriding(interceptors, "on_request")
+        self._on_response = _overriding(interceptors, "on_response")[::-1]
         self._on_error = _overriding(interceptors, "on_error")[::-1]
         self._on_end = _overriding(interceptors, "on_end")[::-1]
         self._except = frozenset(except_services)
@@ -116,7 +120,9 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
             error: BaseException | None = None
             try:
                 await self._enter(call)
-                return serialize(await behavior(self._checked(call, request), context))
+                response = await behavior(self._checked(call, request), context)
+                self._answer(call, response)
+                return serialize(response)
             except BaseException as raised:
                 error = self._outcome(call, raised)
                 if not isinstance(error, AuraError):
@@ -134,12 +140,13 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
             error: BaseException | None = None
             try:
                 await self._enter(call)
-                responses = behavior(self._checked(call, request), context)
+                responses = behavior(self._checked(call, request), self._watched(call))
                 if inspect.isawaitable(responses):  # a handler that writes to the context instead of yielding
                     await responses
                 else:
                     async with aclosing(responses):
                         async for response in responses:
+                            self._answer(call, response)
                             yield serialize(response)
             except BaseException as raised:
                 error = self._outcome(call, raised)
@@ -178,6 +185,17 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         if call.context.cancelled():
             raise asyncio.CancelledError
 
+    def _answer(self, call: Call, response: Any) -> None:
+        if not call.method.opaque:
+            for hook in self._on_response:
+                hook(call, response)
+
+    def _watched(self, call: Call) -> Context:
+        """Returns the context that a stream's handler gets: one that shows what it writes, if anybody looks at that."""
+        if not self._on_response:
+            return call.context
+        return cast("Context", _WatchedContext(call.context, lambda response: self._answer(call, response)))
+
     def _outcome(self, call: Call, raised: BaseException) -> BaseException:
         """Returns what the call ends with; an abort, a cancellation or a closed generator stays what it is."""
         if isinstance(raised, grpc.aio.BaseError) or not isinstance(raised, Exception):
@@ -189,6 +207,24 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
     def _leave(self, call: Call, error: BaseException | None) -> None:
         for hook in self._on_end:
             hook(call, error)
+
+
+class _WatchedContext:
+    """A servicer's context that lets responses be looked at which are written to it by hand."""
+
+    __slots__ = ("_answer", "_context")
+
+    def __init__(self, context: Context, answer: Callable[[Any], None]) -> None:
+        self._context = context
+        self._answer = answer
+
+    async def write(self, message: Any) -> None:
+        """Sends a response."""
+        self._answer(message)
+        await self._context.write(message)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
 
 
 async def _abort(call: Call, error: AuraError) -> NoReturn:
