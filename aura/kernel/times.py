@@ -20,9 +20,17 @@ def to_timestamp(time: datetime) -> Timestamp:
     return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
 
 
-def from_timestamp(timestamp: Timestamp) -> datetime:
-    """Returns the time in UTC, cut to the microsecond."""
-    return timestamp.ToDatetime(tzinfo=UTC)
+def from_timestamp(timestamp: Timestamp, *, field: str) -> datetime:
+    """Returns the time in UTC, cut to the microsecond.
+
+    Raises:
+        InvalidRequest: It is none, or not in the years 1 to 9999; it names the field.
+    """
+    try:
+        return timestamp.ToDatetime(tzinfo=UTC)
+    except ValueError:
+        description = "must be a time in the years 1 to 9999"
+        raise InvalidRequest(FieldViolation(field=field, description=description)) from None
 
 
 def from_date(value: date_pb2.Date, *, field: str) -> date:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
+
+from google.protobuf.message import Message
 
 from aura.kernel.etags import etag_of
 from aura.kernel.times import from_date, from_timestamp, to_date, to_timestamp
@@ -43,7 +46,10 @@ def period_from_proto(
     | therapy_session_service_pb2.RescheduleTherapySessionRequest,
 ) -> Period:
     """Returns the time that a request asks for."""
-    return Period(start=from_timestamp(request.start_time), end=from_timestamp(request.end_time))
+    return Period(
+        start=from_timestamp(request.start_time, field="start_time"),
+        end=from_timestamp(request.end_time, field="end_time"),
+    )
 
 
 def session_filter_from_proto(request: therapy_session_service_pb2.ListTherapySessionsRequest) -> SessionFilter:
@@ -52,8 +58,8 @@ def session_filter_from_proto(request: therapy_session_service_pb2.ListTherapySe
         therapist_id=UUID(request.therapist_id) if request.therapist_id else None,
         patient_id=UUID(request.patient_id) if request.patient_id else None,
         states=frozenset(map(_state_from_proto, request.states)),
-        window_start=from_timestamp(request.window_start) if request.HasField("window_start") else None,
-        window_end=from_timestamp(request.window_end) if request.HasField("window_end") else None,
+        window_start=_time_of(request, "window_start"),
+        window_end=_time_of(request, "window_end"),
     )
 
 
@@ -132,6 +138,10 @@ def match_to_proto(match: DisorderMatch) -> disorder_service_pb2.DisorderMatch:
     return disorder_service_pb2.DisorderMatch(
         disorder=disorder_to_proto(match.disorder), matched_text=match.matched_text
     )
+
+
+def _time_of(request: Message, field: str) -> datetime | None:
+    return from_timestamp(getattr(request, field), field=field) if request.HasField(field) else None
 
 
 def _transition_to_proto(transition: Transition) -> therapy_session_pb2.TherapySessionTransition:

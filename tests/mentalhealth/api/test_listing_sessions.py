@@ -5,7 +5,9 @@ import uuid
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 from sqlalchemy import insert
 
@@ -211,3 +213,12 @@ async def test_refuses_bad_windows(platform: Platform, start, end, zone, path):
     failure = await failure_of(platform.sessions.GetStatistics(request))
 
     assert failure.fields == [path]
+
+
+@pytest.mark.parametrize("field", ["window_start", "window_end"])
+@pytest.mark.parametrize("time", [Timestamp(seconds=2**60), Timestamp(nanos=-1)])
+async def test_refuses_a_time_that_is_none(platform: Platform, field: str, time: Timestamp):
+    failure = await failure_of(platform.sessions.ListTherapySessions(pb.ListTherapySessionsRequest(**{field: time})))
+
+    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert failure.fields == [field]
