@@ -9,7 +9,7 @@ from itertools import groupby
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from aura.kernel import module_service
+from aura.kernel import audit_service, module_service
 from aura.kernel.contracts import access_of, describe, load_contract, service_names
 from aura.kernel.events import admin_service, subscriber_service
 from aura.kernel.interceptors.dependencies import DELIVER
@@ -17,7 +17,12 @@ from aura.kernel.module import ModuleSpec, ModuleSpecError
 from generated.aura.options.v1 import access_pb2
 
 HEADINGS = ("method", "from outside", "by modules")
-KERNEL_SERVICES = (module_service.SERVICE, admin_service.SERVICE, subscriber_service.SERVICE)
+KERNEL_SERVICES = (
+    module_service.SERVICE,
+    admin_service.SERVICE,
+    audit_service.SERVICE,
+    subscriber_service.SERVICE,
+)
 
 
 class AccessRuleMissing(ModuleSpecError):

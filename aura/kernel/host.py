@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 import grpc
-from dishka import Container, Provider
+from dishka import Provider
 from grpc_health.v1 import health_pb2_grpc
 from sqlalchemy import URL
 
-from aura.kernel import health, module_service
+from aura.kernel import audit_service, health, module_service
 from aura.kernel.access_table import KERNEL_SERVICES, require_access_rules
+from aura.kernel.audit_log import AuditLog
+from aura.kernel.audit_service import AuditServicer
 from aura.kernel.container import KernelProvider, module_container
 from aura.kernel.contracts import load_contract, service_names
 from aura.kernel.database import Database
 from aura.kernel.database_monitor import LIMITS as MONITOR_LIMITS
 from aura.kernel.database_monitor import DatabaseMonitor, Revive
 from aura.kernel.events import admin_service as event_admin_service
-from aura.kernel.events.admin_service import EventAdminServicer, Peers
+from aura.kernel.events.admin_service import EventAdminServicer
 from aura.kernel.events.bus import EventBus
-from aura.kernel.events.inbox import NO_DELIVERY, Delivery
 from aura.kernel.events.log import EventLog
 from aura.kernel.events.metrics import EventMetrics
 from aura.kernel.events.outbox import Outbox
@@ -34,11 +34,11 @@ from aura.kernel.events.transport import EventTransport, GrpcEventTransport
 from aura.kernel.events.types import event_types_of
 from aura.kernel.forwarding import Forwarding
 from aura.kernel.health import NOT_SERVING, SERVING, PlatformHealth
-from aura.kernel.housekeeping import Housekeeping, Upkeep
+from aura.kernel.hosted_module import HostedModule
+from aura.kernel.housekeeping import Housekeeping
 from aura.kernel.http_server import HttpServer
 from aura.kernel.inprocess import InProcessServer
 from aura.kernel.interceptors.access_log import AccessLog
-from aura.kernel.interceptors.call import Call, platform_call
 from aura.kernel.interceptors.chain import Interceptor, InterceptorChain
 from aura.kernel.interceptors.dependencies import DeclaredDependencies
 from aura.kernel.interceptors.error_mapping import ErrorMapping
@@ -49,10 +49,12 @@ from aura.kernel.interceptors.request_id import RequestIds
 from aura.kernel.interceptors.trace_context import Tracing
 from aura.kernel.interceptors.validation import Validation
 from aura.kernel.listening import AddressInUse, listen, require_free
-from aura.kernel.module import ModuleSpec, Task, load_module, validate_events, validate_services, validate_specs
+from aura.kernel.module import ModuleSpec, load_module, validate_events, validate_services, validate_specs
+from aura.kernel.pagination import PageTokens
+from aura.kernel.peers import Peers
 from aura.kernel.reflection import SERVICES as REFLECTION_SERVICES
 from aura.kernel.reflection import add_reflection
-from aura.kernel.registry import ServiceRegistry, add_to_server, generated_servicer, owner_of_generated
+from aura.kernel.registry import ServiceRegistry, add_to_server
 from aura.kernel.remote import server_credentials
 from aura.kernel.security.callers import AccessService, Callers
 from aura.kernel.security.internal_identity import InternalIdentities
@@ -60,42 +62,11 @@ from aura.kernel.security.keys import KeyRing
 from aura.kernel.servicers import ScopedServicer, missing_methods
 from aura.kernel.settings import Settings
 from aura.kernel.topology import Process, Topology
+from generated.aura.audit.v1.audit_service_pb2_grpc import AuditServiceStub
+from generated.aura.events.v1.event_admin_service_pb2_grpc import EventAdminServiceStub
 
 NOTICE_SECONDS = 0.05  # from telling that nothing is served any more to closing the port
 SHORTEST_PING_INTERVAL_MILLISECONDS = 5_000  # processes ping one another every 20 s
-
-
-@dataclass
-class HostedModule:
-    """A module in this process: its database, its container, and the servicers it registered."""
-
-    database: Database
-    container: Container
-    bus: EventBus
-    relay: Relay
-    startup: type[Task] | None = None
-    housekeeping: type[Task] | None = None
-    servicers: list[type[object]] = field(default_factory=list)
-
-    def register(self, servicer_class: type[object]) -> None:
-        """Notes a servicer that the module hosts."""
-        self.servicers.append(servicer_class)
-
-    async def run(self, task: type[Task] | None) -> None:
-        """Does something for the module, as the platform itself."""
-        if task is not None:
-            with self.container({Call: platform_call(), Delivery: NO_DELIVERY}) as scope:
-                await scope.get(task).run()
-
-    @property
-    def upkeep(self) -> Upkeep:
-        """What is to be done for it every ten minutes."""
-        return Upkeep(database=self.database, more=partial(self.run, self.housekeeping))
-
-    @property
-    def services(self) -> list[str]:
-        """The full names of the services it hosts."""
-        return [owner_of_generated(generated_servicer(servicer), "Servicer").service for servicer in self.servicers]
 
 
 class Host:
@@ -144,6 +115,7 @@ class Host:
         self._http: HttpServer | None = None
         self._admission = LoadShedding(limit=settings.maximum_concurrent_calls)
         self._identities = InternalIdentities(keys)
+        self._page_tokens = PageTokens(keys)
         elsewhere = self._services_elsewhere()
         interceptors = self._interceptors()
         chain = InterceptorChain(
@@ -191,6 +163,7 @@ class Host:
             *(service for module in self._modules.values() for service in module.services),
             module_service.SERVICE,
             event_admin_service.SERVICE,
+            audit_service.SERVICE,
         ]
 
     @property
@@ -216,6 +189,7 @@ class Host:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._network)
         add_to_server(SubscriberServicer, self._subscriber_servicer(), servers)
         add_to_server(EventAdminServicer, self._event_admin_servicer(), servers)
+        add_to_server(AuditServicer, self._audit_servicer(), servers)
         for server in servers:
             server.add_generic_rpc_handlers((self._forwarding,))
         add_reflection(self._described_services(), self._network)
@@ -276,7 +250,7 @@ class Host:
         for name in self._specs:
             load_contract(name)
         modules = (service for name, spec in self._specs.items() for service in service_names(name, spec))
-        return [*modules, module_service.SERVICE, event_admin_service.SERVICE, health.SERVICE]
+        return [*modules, module_service.SERVICE, event_admin_service.SERVICE, audit_service.SERVICE, health.SERVICE]
 
     def _services_elsewhere(self) -> dict[str, Process]:
         """Returns the process of each service that is not hosted here."""
@@ -344,15 +318,30 @@ class Host:
         return hosted
 
     def _event_admin_servicer(self) -> EventAdminServicer:
-        others = [each for each in self._topology.processes.values() if each.name != self._process.name]
         return EventAdminServicer(
             logs=self._event_logs(),
             relays={name: module.relay for name, module in self._modules.items()},
-            peers=Peers(
-                registry=self.registry,
-                identities=self._identities,
-                processes=[process for process in others if process.modules],
-            ),
+            peers=self._peers(event_admin_service.SERVICE, EventAdminServiceStub),
+        )
+
+    def _audit_servicer(self) -> AuditServicer:
+        return AuditServicer(
+            logs={name: AuditLog(module=name, database=module.database) for name, module in self._modules.items()},
+            modules=self._specs,
+            topology=self._topology,
+            process=self._process.name,
+            peers=self._peers(audit_service.SERVICE, AuditServiceStub),
+            page_tokens=self._page_tokens,
+        )
+
+    def _peers(self, service: str, stub_class: Callable[[grpc.aio.Channel], object]) -> Peers:
+        others = [each for each in self._topology.processes.values() if each.name != self._process.name]
+        return Peers(
+            service=service,
+            stub_class=stub_class,
+            registry=self.registry,
+            identities=self._identities,
+            processes=[process for process in others if process.modules],
         )
 
     def _event_logs(self) -> list[EventLog]:

@@ -29,6 +29,7 @@ MODULES = "aura.modules.v1.ModuleService"
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]
 METHODS = {
+    "aura.audit.v1.AuditService": ["ListAuditEntries"],
     "aura.events.v1.EventAdminService": [
         "DiscardDeadLetters",
         "GetEvent",

@@ -18,6 +18,7 @@ from aura.kernel.events.relay_settings import RelaySettings
 from aura.kernel.host import Host
 from aura.kernel.settings import Settings
 from aura.modules import AURA_MODULES
+from generated.aura.audit.v1.audit_service_pb2_grpc import AuditServiceStub
 from generated.aura.events.v1.event_admin_service_pb2_grpc import EventAdminServiceStub
 from generated.aura.mentalhealth.v1.disorder_service_pb2_grpc import DisorderServiceStub
 from generated.aura.mentalhealth.v1.therapy_session_pb2 import TherapySession
@@ -59,6 +60,7 @@ class Platform:
         self.sessions: Any = TherapySessionServiceStub(self.channel)
         self.disorders: Any = DisorderServiceStub(self.channel)
         self.events: Any = EventAdminServiceStub(self.channel)
+        self.audit: Any = AuditServiceStub(self.channel)
         self.modules: Any = ModuleServiceStub(self.channel)
         self._people = 0
 

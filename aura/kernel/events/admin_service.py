@@ -5,15 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from aura.kernel.channel import TranslatedCall
 from aura.kernel.errors import NotFound
-from aura.kernel.interceptors.call import current_call
-from aura.kernel.interceptors.request_id import REQUEST_ID_METADATA
-from aura.kernel.remote import watch
-from aura.kernel.security.internal_identity import IDENTITY_METADATA, Identity, InternalIdentities
 from generated.aura.events.v1 import event_admin_service_pb2 as pb
 from generated.aura.events.v1 import event_admin_service_pb2_grpc as pb_grpc
 
@@ -21,8 +15,7 @@ if TYPE_CHECKING:
     from aura.kernel.events.log import EventLog
     from aura.kernel.events.relay import Relay
     from aura.kernel.interceptors.call import Context
-    from aura.kernel.registry import ServiceRegistry
-    from aura.kernel.topology import Process
+    from aura.kernel.peers import Peers
     from generated.aura.events.v1.event_pb2 import Event
 
 SERVICE = pb.DESCRIPTOR.services_by_name["EventAdminService"].full_name
@@ -37,45 +30,6 @@ class EventNotFound(NotFound):
 
     def __init__(self) -> None:
         super().__init__("there is no event with this id, or it was handled and is kept no longer")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Peers:
-    """The other processes, which are asked what this one does not host. A call that comes from one is not passed on."""
-
-    registry: ServiceRegistry
-    identities: InternalIdentities
-    processes: Sequence[Process]
-
-    async def ask(self, method: str, request: Any) -> list[Any]:
-        """Returns what each of them answers to a unary call."""
-        return await asyncio.gather(*(self.call(process, method, request) for process in self.to_ask))
-
-    def streams(self, method: str, request: Any) -> list[AsyncIterator[Any]]:
-        """Returns what each of them answers to a call with a stream of responses."""
-        return [aiter(self.call(process, method, request)) for process in self.to_ask]
-
-    @property
-    def to_ask(self) -> Sequence[Process]:
-        """The processes to ask for the present call."""
-        call = current_call.get()
-        return () if call is not None and call.forwarded else self.processes
-
-    def call(self, process: Process, method: str, request: Any) -> Any:
-        """Makes a call of one of them."""
-        call = current_call.get()
-        assert call is not None
-        remote, path = self.registry.remote(process), f"/{SERVICE}/{method}"
-        identity = Identity(user=call.actor.user_id, module="", forwarded=True)
-        metadata = (
-            (IDENTITY_METADATA, self.identities.seal(identity, method=path, process=process.name)),
-            (REQUEST_ID_METADATA, call.request_id),
-            *(call.trace.metadata if call.trace else ()),
-        )
-        timeout = call.context.time_remaining()
-        stub: Any = pb_grpc.EventAdminServiceStub(remote.channel)
-        made = getattr(stub, method)(request, timeout=timeout, metadata=metadata, wait_for_ready=True)
-        return TranslatedCall(made, watch(remote, made, timeout, ", ".join(process.modules)))
 
 
 class EventAdminServicer(pb_grpc.EventAdminServiceServicer):
