@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from aura.kernel.access_table import access_page, access_table
+from aura.kernel.audit_command import audit_command
 from aura.kernel.database import sync_url
 from aura.kernel.diagnosis import diagnose
 from aura.kernel.errors import AuraError
@@ -134,6 +135,8 @@ def command_line(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
     app.add_typer(_modules_commands(specs), name="modules")
     app.add_typer(_topology_commands(specs), name="topology")
     app.add_typer(event_commands(lambda: topology_of(settings_of(), specs)), name="events")
+
+    app.command("audit")(audit_command(specs, lambda module: connector(specs, module)()))
 
     @app.command("access")
     def _access(
