@@ -293,6 +293,8 @@ async def test_counts_rows_so_that_a_write_would_be_seen(channel: grpc.aio.Chann
         "mentalhealth.session_participants",
         "users.outbox_events",
         "mentalhealth.outbox_events",
+        "users.audit",
+        "mentalhealth.audit",
     }
 
 
