@@ -30,7 +30,7 @@ $(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
-.PHONY: run demo test check lint conformance fuzz test-partitions chaos-events prove bench bench-events bench-logins bench-inprocess bench-profile protos protos-release migrate lock clean
+.PHONY: run demo test check lint conformance fuzz test-partitions chaos-events prove bench bench-events bench-logins bench-inprocess bench-abuse bench-profile protos protos-release migrate lock clean
 
 run: $(VENV)/.run ## Serve Aura on the embedded database (Ctrl-C stops it)
 	@exec $(BIN)/python server.py
@@ -77,6 +77,9 @@ bench-logins: $(VENV)/.bench ## Measure whether the time of a login tells who ha
 
 bench-inprocess: $(VENV)/.run ## Measure the in-process channel against direct calls and sockets; the last line is JSON
 	@$(BIN)/python -m benchmarks.inprocess
+
+bench-abuse: $(VENV)/.bench ## Measure what one client notices of another that abuses the server; the last line is JSON
+	@$(BIN)/python -m benchmarks.abuse
 
 bench-profile: $(VENV)/.bench ## Show where the time of GetUser goes
 	@$(BIN)/python -m benchmarks.profile

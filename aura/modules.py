@@ -48,7 +48,7 @@ AURA_MODULES: Mapping[str, ModuleSpec] = MappingProxyType(
                 "presentation": "aura.mentalhealth.api",
             },
             dependencies=("users",),
-            provides=("TherapySessionService", "DisorderService"),
+            provides=("TherapySessionService", "DisorderService", "EmergencyAccessService"),
             publishes=(
                 "therapy_session.scheduled",
                 "therapy_session.rescheduled",
@@ -56,6 +56,7 @@ AURA_MODULES: Mapping[str, ModuleSpec] = MappingProxyType(
                 "therapy_session.ended",
                 "therapy_session.cancelled",
                 "therapy_session.no_show",
+                "emergency_access.begun",
             ),
             subscribes=("user.deactivated", "user.reactivated"),
             entry="aura.mentalhealth.module:MentalHealthModule",

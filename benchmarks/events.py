@@ -36,6 +36,7 @@ from benchmarks.event_modules.code import migrations_in, use_code, write_code
 from benchmarks.event_modules.specs import EVENT_MODULES, SINK, SOURCE
 from benchmarks.run import print_table, say
 from benchmarks.servers import ROOT, Server, free_port, running
+from benchmarks.subjects import RATE_LIMITS_OFF
 
 PUBLISHERS = 4
 SUBJECTS = 500
@@ -220,6 +221,7 @@ async def _aura(
         "AURA_DATABASE_URL": database.url_of(database_name),
         "AURA_SECRET_KEY_FILE": str(database.secret_key_file),
         "AURA_SMTP_URL": "smtp+plain://127.0.0.1:1",  # no mail is sent here
+        **RATE_LIMITS_OFF,
     }
     blocks = [[SOURCE, SINK]] if processes == 1 else [[SOURCE], [SINK]]
     ports = [free_port() for _ in blocks]

@@ -43,7 +43,9 @@ def require_tools() -> None:
         raise SystemExit(f"bench: {' and '.join(missing)} not found; get it with: sudo apt-get install {packages}")
 
 
-def h2load(address: str, path: str, message: bytes, *, requests: int, response_bytes: int) -> Measured:
+def h2load(
+    address: str, path: str, message: bytes, *, requests: int, response_bytes: int, access_token: str = ""
+) -> Measured:
     """Make unary gRPC calls, all with one message.
 
     h2load takes any answer with HTTP status 200 for a success, so the answers must together have as many bytes as right
@@ -55,7 +57,9 @@ def h2load(address: str, path: str, message: bytes, *, requests: int, response_b
         output = _run(
             ["h2load", f"--requests={requests}", "--clients=4", f"--max-concurrent-streams={CONCURRENCY // 4}"],
             ["--threads=1", f"--data={body}", f"--log-file={log}"],
-            ["--header=content-type: application/grpc", "--header=te: trailers", f"http://{address}{path}"],
+            ["--header=content-type: application/grpc", "--header=te: trailers"],
+            [f"--header=authorization: Bearer {access_token}"] if access_token else [],
+            [f"http://{address}{path}"],
         )
         microseconds = [int(line.split("\t")[2]) for line in log.read_text().splitlines()]
     seconds = _seconds(_find(r"finished in (\S+),", output))
@@ -85,10 +89,10 @@ def wrk(address: str, path: str, *, seconds: float) -> Measured:
     )
 
 
-def bookings(address: str, *, first: int, requests: int, users: int) -> Measured:
+def bookings(address: str, access_token: str, *, first: int, requests: int, users: int) -> Measured:
     """Book sessions with a client on grpc.aio, for each booking needs a time of its own and h2load has but one body."""
     output = _run(
-        [sys.executable, "-m", "benchmarks.bookings", address, f"--first={first}"],
+        [sys.executable, "-m", "benchmarks.bookings", address, access_token, f"--first={first}"],
         [f"--requests={requests}", f"--concurrency={CONCURRENCY}", f"--users={users}"],
     )
     return Measured(**json.loads(output.splitlines()[-1]))

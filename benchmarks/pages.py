@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from benchmarks.callers import Admin
 from benchmarks.population import CREATED, Size, user_id
 from generated.aura.mentalhealth.v1.therapy_session_pb2 import (
     THERAPY_SESSION_STATE_COMPLETED,
@@ -63,13 +64,13 @@ def lists() -> dict[str, Any]:
     }
 
 
-def measure(address: str, size: Size) -> dict[str, Growth]:
+def measure(address: str, admin: Admin, size: Size) -> dict[str, Growth]:
     """Return each list's growth."""
     with grpc.insecure_channel(address) as channel:
         users, sessions = UserServiceStub(channel), TherapySessionServiceStub(channel)
         return {
             name: _growth(
-                users.ListUsers if isinstance(request, ListUsersRequest) else sessions.ListTherapySessions,
+                admin.bound(users.ListUsers if isinstance(request, ListUsersRequest) else sessions.ListTherapySessions),
                 request,
                 size,
             )

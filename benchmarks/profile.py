@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks import load, population
+from benchmarks.callers import Admin
 from benchmarks.database import running_database
 from benchmarks.run import print_table
 from benchmarks.servers import ROOT, Server, leave_core_to_servers, running
@@ -51,13 +52,13 @@ async def main(seconds: float) -> None:
                 arguments = ("-m", "benchmarks.sampled_server", str(samples))
                 environment = aura_environment(database)
                 server = stack.enter_context(running("aura", arguments, Path(folder), environment=environment))
-                microseconds = measure(server, seconds)
+                microseconds = measure(server, Admin(server, environment), seconds)
         report(json.loads(samples.read_text()), microseconds)
 
 
-def measure(server: Server, seconds: float) -> tuple[float, float]:
+def measure(server: Server, admin: Admin, seconds: float) -> tuple[float, float]:
     """Return the processor time of a request in microseconds: the main thread's, and that of all others."""
-    get_users = gets_user_by_grpc(server)
+    get_users = gets_user_by_grpc(server, admin)
     warm = get_users(1000, 0)
     server.process.send_signal(signal.SIGUSR1)
     before = thread_seconds(server.process)

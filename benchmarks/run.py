@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import load, pages, population, search, start
+from benchmarks import access, load, pages, population, search, start
+from benchmarks.access import Access
 from benchmarks.database import running_database
 from benchmarks.pages import Growth
 from benchmarks.population import Size
@@ -47,19 +48,24 @@ async def with_database(folder: Path, size: Size, *, rounds: int, seconds: float
         say(f"filling the database with {size.users:,} users and {size.sessions:,} sessions")
         await population.fill(database.url, size)
         with ExitStack() as stack:
-            subjects = start_subjects(database, size, folder, stack)
+            subjects, admin = start_subjects(database, size, folder, stack)
             say(f"{rounds} rounds of {len(subjects)} subjects, {seconds:g} s each")
             play(subjects, database, rounds=rounds, seconds=seconds)
             by_name = {subject.name: subject for subject in subjects}
             aura = by_name[AURA]
             print_rounds(subjects)
             say(f"pages 1 and {size.deep_page:,} of lists")
-            growth = pages.measure(aura.server.address, size)
+            growth = pages.measure(aura.server.address, admin, size)
             print_pages(growth, size)
             say("searching while typing")
-            searches = search.measure(aura.server.address)
+            searches = search.measure(aura.server.address, admin)
             print_searches(searches)
+            say("the way of a call through authentication and access")
+            checked = access.measure()
+            print_access(checked)
             return {
+                "access_cpu_us": checked.warm_us,
+                "access_cold_cpu_us": checked.cold_us,
                 "get_user_cpu_ratio_to_echo": aura.cpu_us / by_name[ECHO].cpu_us,
                 "get_user_rps_ratio_to_drf": aura.per_second / max(by_name[name].per_second for name in DRF),
                 "get_user_rps_ratio_to_fastapi": aura.per_second / by_name[FASTAPI].per_second,
@@ -109,6 +115,14 @@ def print_searches(searches: Searches) -> None:
                 f"`{searches.slowest}`",
             )
         ],
+    )
+
+
+def print_access(checked: Access) -> None:
+    """Print what authentication and access cost."""
+    print_table(
+        ("authentication and access", "CPU, µs/call"),
+        [("token and rights known", f"{checked.warm_us:.1f}"), ("neither known", f"{checked.cold_us:.0f}")],
     )
 
 

@@ -6,11 +6,13 @@ import json
 import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import grpc
 
 from benchmarks import load
+from benchmarks.callers import Admin
 from benchmarks.database import Database
 from benchmarks.load import Measured
 from benchmarks.population import Size, example_user, user_id
@@ -30,19 +32,24 @@ DRF = ("Django REST framework: user (sync)", "Django REST framework: user (gthre
 DRF_THREADS = 4
 
 
+RATE_LIMITS_OFF = MappingProxyType({"AURA_RATE_LIMIT_PER_PEER": "0", "AURA_RATE_LIMIT_PER_ACCOUNT": "0"})
+"""All load comes from one address, and would soon be more than one address may ask for."""
+
+
 def aura_environment(database: Database) -> dict[str, str]:
-    """Return Aura's settings: production's, with nothing but what production requires."""
+    """Return Aura's settings: production's, with nothing but what production requires, and without rate limits."""
     return {
         "AURA_ENVIRONMENT": "production",
         "AURA_PORT": "{port}",
         "AURA_DATABASE_URL": database.url,
         "AURA_SECRET_KEY_FILE": str(database.secret_key_file),
         "AURA_SMTP_URL": "smtp+plain://127.0.0.1:1",  # no mail is sent here
+        **RATE_LIMITS_OFF,
     }
 
 
-def start_subjects(database: Database, size: Size, folder: Path, stack: ExitStack) -> list[Subject]:
-    """Start all servers, see that they answer right, and return what they are asked."""
+def start_subjects(database: Database, size: Size, folder: Path, stack: ExitStack) -> tuple[list[Subject], Admin]:
+    """Start all servers, see that they answer right, and return what they are asked, and who asks Aura."""
     database_url = {"BENCHMARK_DATABASE_URL": database.users_url.render_as_string(hide_password=False)}
 
     def start(name: str, *arguments: str, environment: dict[str, str]) -> Server:
@@ -54,29 +61,32 @@ def start_subjects(database: Database, size: Size, folder: Path, stack: ExitStac
 
     echo = start("echo", "-m", "benchmarks.peers.echo", "{port}", environment={})
     aura = start("aura", "server.py", environment=aura_environment(database))
+    admin = Admin(aura, aura_environment(database))
     sync = gunicorn("drf-sync", "--worker-class=sync")
     threads = gunicorn("drf-gthread", "--worker-class=gthread", f"--threads={DRF_THREADS}")
     fastapi = start(
         "fastapi", "-m", "uvicorn", "--port={port}", "benchmarks.peers.fastapi_app:app", environment=database_url
     )
-    return [
+    subjects = [
         Subject(name=ECHO, server=echo, load=gets_user_by_grpc(echo)),
-        Subject(name=AURA, server=aura, load=gets_user_by_grpc(aura)),
+        Subject(name=AURA, server=aura, load=gets_user_by_grpc(aura, admin)),
         *(
             Subject(name=name, server=server, load=_gets_user_by_http(server))
             for name, server in zip((*DRF, FASTAPI), (sync, threads, fastapi), strict=True)
         ),
-        Subject(name="Aura: ListTherapySessions", server=aura, load=_lists_sessions(aura)),
-        Subject(name="Aura: ScheduleTherapySession", server=aura, load=_books(aura, size)),
+        Subject(name="Aura: ListTherapySessions", server=aura, load=_lists_sessions(aura, admin)),
+        Subject(name="Aura: ScheduleTherapySession", server=aura, load=_books(aura, admin, size)),
     ]
+    return subjects, admin
 
 
-def gets_user_by_grpc(server: Server) -> Load:
+def gets_user_by_grpc(server: Server, admin: Admin | None = None) -> Load:
     """See that a server answers GetUser right, and return what asks it for more."""
     request = GetUserRequest(user_id=USER.user_id)
     with grpc.insecure_channel(server.address) as channel:
-        _require(server, UserServiceStub(channel).GetUser(request, wait_for_ready=True), USER)
-    return _h2load(server, GET_USER, request, USER)
+        metadata = admin.metadata if admin else []
+        _require(server, UserServiceStub(channel).GetUser(request, wait_for_ready=True, metadata=metadata), USER)
+    return _h2load(server, GET_USER, request, USER, admin)
 
 
 def _gets_user_by_http(server: Server) -> Load:
@@ -90,27 +100,35 @@ def _gets_user_by_http(server: Server) -> Load:
     return lambda _, seconds: load.wrk(server.address, path, seconds=seconds)
 
 
-def _lists_sessions(server: Server) -> Load:
+def _lists_sessions(server: Server, admin: Admin) -> Load:
     request = ListTherapySessionsRequest(therapist_id=str(user_id(1)), page_size=LISTED)
     with grpc.insecure_channel(server.address) as channel:
-        page = TherapySessionServiceStub(channel).ListTherapySessions(request)
+        page = TherapySessionServiceStub(channel).ListTherapySessions(request, metadata=admin.metadata)
     _require(server, {session.therapist_id for session in page.sessions}, {request.therapist_id})
     _require(server, (len(page.sessions), bool(page.next_page_token)), (LISTED, True))
-    return _h2load(server, LIST_SESSIONS, request, page)
+    return _h2load(server, LIST_SESSIONS, request, page, admin)
 
 
-def _h2load(server: Server, path: str, request: Any, response: Any) -> Load:
+def _h2load(server: Server, path: str, request: Any, response: Any, admin: Admin | None) -> Load:
     body, response_bytes = request.SerializeToString(), response.ByteSize()
-    return lambda requests, _: load.h2load(server.address, path, body, requests=requests, response_bytes=response_bytes)
+
+    def ask(requests: int, _: float) -> Measured:
+        token = admin.token if admin else ""
+        return load.h2load(
+            server.address, path, body, requests=requests, response_bytes=response_bytes, access_token=token
+        )
+
+    return ask
 
 
-def _books(server: Server, size: Size) -> Load:
+def _books(server: Server, admin: Admin, size: Size) -> Load:
     booked = 0
 
     def book(requests: int, _: float) -> Measured:
         nonlocal booked
         booked += requests
-        return load.bookings(server.address, first=booked - requests, requests=requests, users=size.users)
+        first = booked - requests
+        return load.bookings(server.address, admin.token, first=first, requests=requests, users=size.users)
 
     return book
 

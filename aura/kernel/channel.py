@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from operator import methodcaller
 from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
 import grpc
@@ -58,19 +59,19 @@ class ModuleChannel(grpc.aio.Channel):
 
     def unary_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Returns a callable for a unary method."""
-        return _Method(method, self._way, self._way.channel.unary_unary(method, *arguments, **options))
+        return _Method(self._way, "unary_unary", method, arguments, options)
 
     def unary_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Returns a callable for a method that answers with a stream."""
-        return _Method(method, self._way, self._way.channel.unary_stream(method, *arguments, **options))
+        return _Method(self._way, "unary_stream", method, arguments, options)
 
     def stream_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Returns a callable for a method that takes a stream."""
-        return _Method(method, self._way, self._way.channel.stream_unary(method, *arguments, **options))
+        return _Method(self._way, "stream_unary", method, arguments, options)
 
     def stream_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Returns a callable for a method that takes and gives a stream."""
-        return _Method(method, self._way, self._way.channel.stream_stream(method, *arguments, **options))
+        return _Method(self._way, "stream_stream", method, arguments, options)
 
     async def close(self, grace: float | None = None) -> None:
         """Does nothing: the channel below is the registry's, which closes it."""
@@ -95,12 +96,21 @@ class ModuleChannel(grpc.aio.Channel):
 
 
 class _Method:
-    """Makes calls of one method, of whichever kind."""
+    """Makes calls of one method, of whichever kind, on the channel that its way has at the time."""
 
-    def __init__(self, path: str, way: Way, multicallable: Any) -> None:
-        self._path = path
+    def __init__(self, way: Way, kind: str, path: str, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> None:
         self._way = way
-        self._multicallable = multicallable
+        self._path = path
+        self._make = methodcaller(kind, path, *arguments, **options)
+        self._channel = way.channel
+        self._made = self._make(self._channel)
+
+    @property
+    def _multicallable(self) -> Any:
+        channel = self._way.channel
+        if channel is not self._channel:
+            self._channel, self._made = channel, self._make(channel)
+        return self._made
 
     def __call__(  # noqa: PLR0917 as in grpc.aio
         self,

@@ -7,8 +7,8 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +25,7 @@ from aura.kernel.event_commands import event_commands
 from aura.kernel.migrations import HEAD, Step
 from aura.kernel.module import ModuleSpec
 from aura.kernel.module_table import modules_graph, modules_table
-from aura.kernel.platform_client import platform_channel, what_went_wrong
+from aura.kernel.platform_client import platform_channel, process_channels, what_went_wrong
 from aura.kernel.process_group import ProcessGroup
 from aura.kernel.security.keys import read_secret_key
 from aura.kernel.serving import EXPECTED_ERRORS, database_of, migrator_of, run_server, set_up_logging, topology_of
@@ -86,6 +86,13 @@ def connector(
     return connect
 
 
+async def _processes(specs: Mapping[str, ModuleSpec]) -> AsyncGenerator[grpc.aio.Channel]:
+    with plain_errors():
+        async with aclosing(process_channels(settings_of(), specs)) as channels:
+            async for channel in channels:
+                yield channel
+
+
 def server_program(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
     """Returns the program that only serves."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -134,7 +141,7 @@ def command_line(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
 
     app.add_typer(_modules_commands(specs), name="modules")
     app.add_typer(_topology_commands(specs), name="topology")
-    app.add_typer(event_commands(lambda: topology_of(settings_of(), specs)), name="events")
+    app.add_typer(event_commands(lambda: _processes(specs)), name="events")
 
     app.command("audit")(audit_command(specs, lambda module: connector(specs, module)()))
 
@@ -228,7 +235,7 @@ def _topology_commands(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
     def _check(file: Annotated[Path, typer.Argument(help="The topology to look at.")]) -> None:
         """Say what is wrong with a topology, and how to mend it."""
         with plain_errors():
-            topology = read_topology(file, specs)
+            topology = read_topology(file, specs, allow_plaintext=settings_of().allow_plaintext)
         for process in topology.processes.values():
             typer.echo(f"{process.name} at {process.address}: {', '.join(process.modules) or 'no modules'}")
 

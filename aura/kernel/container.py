@@ -18,6 +18,7 @@ from aura.kernel.interceptors.call import Call
 from aura.kernel.module import Module
 from aura.kernel.pagination import PageTokens
 from aura.kernel.registry import ModuleServices
+from aura.kernel.security.access_changes import AccessChanges
 from aura.kernel.security.actor import Actor
 from aura.kernel.security.keys import KeyRing
 from aura.kernel.security.module_secrets import ModuleSecrets
@@ -40,10 +41,12 @@ class KernelProvider(Provider):
         services: ModuleServices,
         outbox: Outbox,
         account_settings: AccountSettings,
+        access_changes: AccessChanges,
     ) -> None:
         super().__init__()
         self._module = name
         self._account_settings = account_settings
+        self._access_changes = access_changes
         self._outbox = outbox
         self._database = database
         self._keys = keys
@@ -89,6 +92,11 @@ class KernelProvider(Provider):
     def account_settings(self) -> AccountSettings:
         """What the operator chose about accounts."""
         return self._account_settings
+
+    @provide(scope=Scope.APP)
+    def access_changes(self) -> AccessChanges:
+        """What tells all processes that somebody's rights have changed."""
+        return self._access_changes
 
     @provide(scope=Scope.REQUEST)
     def actor(self, call: Call) -> Actor:

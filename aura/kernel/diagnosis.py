@@ -41,6 +41,8 @@ def diagnose(environment: Mapping[str, str], specs: Mapping[str, ModuleSpec]) ->
     yield Finding(subject="settings", problems=())
     if settings.topology_file is not None:
         yield _finding("topology", lambda: topology_of(settings, specs))
+    if settings.tls is not None:
+        yield _finding("certificates", settings.tls.checked)
     yield _finding("database", lambda: _check_database(settings, specs))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Annotated, Any, TypeVar
 
 import grpc
@@ -14,16 +15,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from aura.kernel.remote import RemoteProcess
-from aura.kernel.rpc_status import from_rpc_error
-from aura.kernel.topology import Topology
+from aura.kernel.errors import AuraError, Unavailable
+from aura.kernel.platform_client import what_went_wrong
 from generated.aura.events.v1 import event_admin_service_pb2 as pb
 from generated.aura.events.v1.event_admin_service_pb2_grpc import EventAdminServiceStub
 
 Result = TypeVar("Result")
 SECONDS = 10.0
-MESSAGE_BYTES = 64 * 1024 * 1024
-GetTopology = Callable[[], Topology]
+Connections = Callable[[], AsyncGenerator[grpc.aio.Channel]]
 
 Source = Annotated[str, typer.Option(help="Only events that this module publishes.")]
 Subscriber = Annotated[str, typer.Option(help="Only what this module could not handle.")]
@@ -31,14 +30,14 @@ Subject = Annotated[str, typer.Option(help="Only events about this id.")]
 EventId = Annotated[str, typer.Option("--event", help="Only this event.")]
 
 
-def event_commands(topology: GetTopology) -> typer.Typer:
-    """Returns `aura events`, for the processes of a topology: any of them answers for all."""
+def event_commands(connections: Connections) -> typer.Typer:
+    """Returns `aura events`, for a platform whose processes `connections` lead to: any of them answers for all."""
     app = typer.Typer(help="Look at events, and deal with those that could not be handled.", no_args_is_help=True)
 
     @app.command("lag")
     def _lag() -> None:
         """Show how many events wait for each subscriber, how long, and how many are dead letters."""
-        answer = _ask(topology, lambda stub: stub.GetEventLag(pb.GetEventLagRequest(), timeout=SECONDS))
+        answer = _ask(connections, lambda stub: stub.GetEventLag(pb.GetEventLagRequest(), timeout=SECONDS))
         _print_table(
             ("from", "to", "waiting", "oldest, s", "dead"),
             [
@@ -52,7 +51,7 @@ def event_commands(topology: GetTopology) -> typer.Typer:
         """List dead letters."""
         chosen = _filter(source, subscriber, subject, event)
         request = pb.ListDeadLettersRequest(filter=chosen)
-        answer = _ask(topology, lambda stub: stub.ListDeadLetters(request, timeout=SECONDS))
+        answer = _ask(connections, lambda stub: stub.ListDeadLetters(request, timeout=SECONDS))
         _print_table(
             ("event", "type", "about", "to", "attempts", "failure", "trace", "since", "holds back"),
             [
@@ -75,7 +74,7 @@ def event_commands(topology: GetTopology) -> typer.Typer:
     def _show(event_id: Annotated[str, typer.Argument(help="The event's id.")]) -> None:
         """Show an event, and how far it has come."""
         request = pb.GetEventRequest(event_id=event_id)
-        typer.echo(MessageToJson(_ask(topology, lambda stub: stub.GetEvent(request, timeout=SECONDS)), indent=2))
+        typer.echo(MessageToJson(_ask(connections, lambda stub: stub.GetEvent(request, timeout=SECONDS)), indent=2))
 
     @app.command("replay")
     def _replay(
@@ -83,7 +82,7 @@ def event_commands(topology: GetTopology) -> typer.Typer:
     ) -> None:
         """Deliver dead letters again; all of them, if nothing limits which."""
         request = pb.ReplayDeadLettersRequest(filter=_filter(source, subscriber, subject, event))
-        answer = _ask(topology, lambda stub: stub.ReplayDeadLetters(request, timeout=SECONDS))
+        answer = _ask(connections, lambda stub: stub.ReplayDeadLetters(request, timeout=SECONDS))
         typer.echo(f"{answer.count} delivered again")
 
     @app.command("discard")
@@ -92,7 +91,7 @@ def event_commands(topology: GetTopology) -> typer.Typer:
     ) -> None:
         """Pass over dead letters: they count as handled, and what they held back goes on."""
         request = pb.DiscardDeadLettersRequest(filter=_filter(source, subscriber, subject, event))
-        answer = _ask(topology, lambda stub: stub.DiscardDeadLetters(request, timeout=SECONDS))
+        answer = _ask(connections, lambda stub: stub.DiscardDeadLetters(request, timeout=SECONDS))
         typer.echo(f"{answer.count} passed over")
 
     @app.command("tail")
@@ -113,7 +112,7 @@ def event_commands(topology: GetTopology) -> typer.Typer:
                 )
 
         with contextlib.suppress(KeyboardInterrupt):
-            _ask(topology, follow)
+            _ask(connections, follow)
 
     return app
 
@@ -122,24 +121,20 @@ def _filter(source: str, subscriber: str, subject: str, event: str) -> pb.DeadLe
     return pb.DeadLetterFilter(source=source, subscriber=subscriber, subject=subject, event_id=event)
 
 
-def _ask(topology: GetTopology, call: Callable[[Any], Awaitable[Result]]) -> Result:
-    """Makes a call of the first process of the topology that is there."""
+def _ask(connections: Connections, call: Callable[[Any], Awaitable[Result]]) -> Result:
+    """Makes a call of the first process of the platform that is there."""
 
     async def ask() -> Result:
-        found = topology()
         failure = "the topology has no process"
-        for name, process in found.processes.items():
-            tls = found.tls.of(name) if found.tls else None
-            remote = RemoteProcess(process, services=(), tls=tls, maximum_message_bytes=MESSAGE_BYTES)
-            try:
-                return await call(EventAdminServiceStub(remote.channel))
-            except grpc.aio.AioRpcError as error:
-                failure = from_rpc_error(error).message
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+        async with aclosing(connections()) as channels:
+            async for channel in channels:
+                try:
+                    return await call(EventAdminServiceStub(channel))
+                except Unavailable as error:
+                    failure = what_went_wrong(error)
+                except AuraError as error:
+                    failure = what_went_wrong(error)
                     break
-                failure = f"nothing answers at {process.address}; start it first ({failure})"
-            finally:
-                await remote.close()
         typer.echo(f"aura: {failure}", err=True)
         raise typer.Exit(code=1)
 

@@ -95,6 +95,7 @@ class Forwarding(grpc.GenericRpcHandler):
             user=call.actor.user_id,
             module=call.actor.via_module or "",
             forwarded=True,
+            roles=call.actor.roles,
             session=call.actor.session_id,
             source=call.actor.source,
         )

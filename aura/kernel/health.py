@@ -14,6 +14,8 @@ ASKED = ("aura-asked", "once")
 """Marks a check that comes from another process, which is answered from what this one knows: never passed on again."""
 
 POLL_SECONDS = 1.0
+WATCHERS = 512
+"""How many watch at a time: anybody may, and each costs memory for as long as it likes."""
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 ASK_SECONDS = 1.0
 
@@ -32,6 +34,7 @@ class PlatformHealth(aio.HealthServicer):  # type: ignore[misc] # the package ha
         super().__init__()
         self._elsewhere = elsewhere
         self._drained = asyncio.Event()
+        self._watchers = 0
 
     async def status_of(self, service: str) -> ServingStatus:
         """Returns the status of a service of the platform; a process that cannot be reached serves nothing."""
@@ -50,13 +53,17 @@ class PlatformHealth(aio.HealthServicer):  # type: ignore[misc] # the package ha
 
     async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802 as in the contract
         """Sends the status of a service now and whenever it changes, until the server drains."""
+        if self._watchers >= WATCHERS:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many watch this server's health; ask instead")
         elsewhere = request.service in self._elsewhere
         watching = self._watch_elsewhere(request.service, context) if elsewhere else super().Watch(request, context)
         watch = asyncio.create_task(watching)
         drained = asyncio.create_task(self._drained.wait())
+        self._watchers += 1
         try:
             await asyncio.wait([watch, drained], return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._watchers -= 1
             drained.cancel()
             watch.cancel()
             await asyncio.wait([watch])

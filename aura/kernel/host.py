@@ -14,6 +14,7 @@ from sqlalchemy import URL
 
 from aura.kernel import audit_service, health, module_service
 from aura.kernel.access_table import KERNEL_SERVICES, require_access_rules
+from aura.kernel.audit import AuditTrail
 from aura.kernel.audit_log import AuditLog
 from aura.kernel.audit_service import AuditServicer
 from aura.kernel.container import KernelProvider, module_container
@@ -38,35 +39,38 @@ from aura.kernel.hosted_module import HostedModule
 from aura.kernel.housekeeping import Housekeeping
 from aura.kernel.http_server import HttpServer
 from aura.kernel.inprocess import InProcessServer
+from aura.kernel.interceptors.access import AccessPolicy
 from aura.kernel.interceptors.access_log import AccessLog
 from aura.kernel.interceptors.chain import Interceptor, InterceptorChain
+from aura.kernel.interceptors.denials import Denials
 from aura.kernel.interceptors.dependencies import DeclaredDependencies
 from aura.kernel.interceptors.error_mapping import ErrorMapping
 from aura.kernel.interceptors.identity import CallerIdentity
 from aura.kernel.interceptors.load_shedding import LoadShedding
 from aura.kernel.interceptors.phi_audit import PhiAudit
+from aura.kernel.interceptors.rate_limit import Buckets, RateLimit
 from aura.kernel.interceptors.request_id import RequestIds
 from aura.kernel.interceptors.trace_context import Tracing
 from aura.kernel.interceptors.validation import Validation
-from aura.kernel.listening import AddressInUse, listen, require_free
+from aura.kernel.listening import listen
 from aura.kernel.module import ModuleSpec, load_module, validate_events, validate_services, validate_specs
+from aura.kernel.network_server import bind, network_server
 from aura.kernel.pagination import PageTokens
 from aura.kernel.peers import Peers
 from aura.kernel.reflection import SERVICES as REFLECTION_SERVICES
 from aura.kernel.reflection import add_reflection
 from aura.kernel.registry import ServiceRegistry, add_to_server
-from aura.kernel.remote import server_credentials
+from aura.kernel.security.access_changes import AccessChanges, AccessChangesListener
 from aura.kernel.security.callers import AccessService, Callers
 from aura.kernel.security.internal_identity import InternalIdentities
 from aura.kernel.security.keys import KeyRing
 from aura.kernel.servicers import ScopedServicer, missing_methods
-from aura.kernel.settings import Settings
+from aura.kernel.settings import Environment, Settings
 from aura.kernel.topology import Process, Topology
 from generated.aura.audit.v1.audit_service_pb2_grpc import AuditServiceStub
 from generated.aura.events.v1.event_admin_service_pb2_grpc import EventAdminServiceStub
 
 NOTICE_SECONDS = 0.05  # from telling that nothing is served any more to closing the port
-SHORTEST_PING_INTERVAL_MILLISECONDS = 5_000  # processes ping one another every 20 s
 
 
 class Host:
@@ -108,7 +112,7 @@ class Host:
         self._settings = settings
         self._specs = specs
         self._topology = topology or Topology.single(
-            specs, host=settings.host, port=settings.port, http_port=settings.http_port
+            specs, host=settings.host, port=settings.port, http_port=settings.http_port, tls=settings.tls
         )
         self._process = self._topology.process(process)
         self._metrics = EventMetrics()
@@ -117,12 +121,21 @@ class Host:
         self._identities = InternalIdentities(keys)
         self._page_tokens = PageTokens(keys)
         elsewhere = self._services_elsewhere()
+        self._callers = self._find_callers()
+        self._trails: dict[str, AuditTrail] = {}
         interceptors = self._interceptors()
         chain = InterceptorChain(
-            [*interceptors, DeclaredDependencies(specs), Validation(), PhiAudit()],
-            except_services=[health.SERVICE, *REFLECTION_SERVICES, *elsewhere],
+            [
+                *interceptors,
+                Denials(self._trails),
+                DeclaredDependencies(specs),
+                AccessPolicy(self._callers),
+                Validation(),
+                PhiAudit(),
+            ],
+            except_services=[health.SERVICE, *self._open_services(), *elsewhere],
         )
-        self._network = _network_server(chain, settings.maximum_message_bytes)
+        self._network = network_server(chain, settings.network_limits)
         self._in_process = InProcessServer(interceptors=[chain], maximum_message_bytes=settings.maximum_message_bytes)
         self.registry = ServiceRegistry(
             specs=specs,
@@ -149,6 +162,7 @@ class Host:
         require_access_rules([*self.services, *KERNEL_SERVICES])
         self.address = self.http_address = ""
         self._monitor = self._watch_database(database_url, keys, revive_database)
+        self._listener = self._listen_to_access_changes(database_url, keys)
         self._housekeeping = Housekeeping({name: hosted.upkeep for name, hosted in self._modules.items()})
 
     @property
@@ -198,6 +212,8 @@ class Host:
         await self._report_health(database_answers=True)
         if self._monitor:
             self._monitor.start()
+        if self._listener:
+            self._listener.start()
         self._housekeeping.start()
         for module in self._modules.values():
             module.relay.start()
@@ -216,6 +232,8 @@ class Host:
         await self._health.end_watches()
         await asyncio.gather(*(module.relay.stop() for module in self._modules.values()))
         await self._housekeeping.stop()
+        if self._listener:
+            await self._listener.stop()
         if self._monitor:
             await self._monitor.stop()
         await drained
@@ -241,6 +259,12 @@ class Host:
             return None
         database = Database(url=url, module=self._process.modules[0], keys=keys, limits=MONITOR_LIMITS)
         return DatabaseMonitor(database=database, on_change=self._database_changed, revive=revive)
+
+    def _listen_to_access_changes(self, url: URL, keys: KeyRing) -> AccessChangesListener | None:
+        if not self._process.modules or self._callers is None:
+            return None
+        database = Database(url=url, module=self._process.modules[0], keys=keys, limits=MONITOR_LIMITS)
+        return AccessChangesListener(database=database, forget=self._callers.forget)
 
     def _channel_to(self, process: Process) -> grpc.aio.Channel:
         return self.registry.remote(process).channel
@@ -268,9 +292,17 @@ class Host:
             Tracing(),
             AccessLog(),
             ErrorMapping(),
-            CallerIdentity(identities=self._identities, process=self._process.name, callers=self._find_callers()),
+            CallerIdentity(identities=self._identities, process=self._process.name, callers=self._callers),
+            RateLimit(
+                peers=Buckets(self._settings.rate_limit_per_peer),
+                accounts=Buckets(self._settings.rate_limit_per_account),
+            ),
             self._admission,
         ]
+
+    def _open_services(self) -> Sequence[str]:
+        """Returns the services that show the contracts, in development, where nobody need be logged in to see them."""
+        return REFLECTION_SERVICES if self._settings.environment is Environment.DEVELOPMENT else ()
 
     def _find_callers(self) -> Callers | None:
         """Returns what knows the callers with access tokens; None if no module of the platform does."""
@@ -288,6 +320,7 @@ class Host:
         self, name: str, spec: ModuleSpec, database_url: URL, keys: KeyRing, overrides: Sequence[Provider]
     ) -> HostedModule:
         database = Database(url=database_url, module=name, keys=keys, limits=self._settings.database_limits)
+        self._trails[name] = AuditTrail(module=name, database=database)
         module, bus = load_module(spec), EventBus()
         outbox = Outbox(module=name, publishes=spec.publishes, metrics=self._metrics)
         relay = Relay(
@@ -306,6 +339,7 @@ class Host:
             services=self.registry.for_module(name),
             outbox=outbox,
             account_settings=self._settings.account_settings,
+            access_changes=AccessChanges(self._callers.forget if self._callers else lambda _: None),
         )
         container = module_container(module, kernel, overrides)
         tasks = {name: getattr(module, name)() for name in ("startup", "housekeeping") if hasattr(module, name)}
@@ -356,17 +390,8 @@ class Host:
         return SubscriberServicer(modules=subscribers, publishers=publishers)
 
     def _bind(self) -> None:
-        address, tls = self._process.address, self._topology.tls
         by_topology = self._settings.topology_file is not None
-        credentials = server_credentials(tls.of(self._process.name)) if tls else None
-        require_free(self._process.host, self._process.port, by_topology=by_topology)
-        try:
-            if credentials is None:
-                port = self._network.add_insecure_port(address)
-            else:
-                port = self._network.add_secure_port(address, credentials)
-        except RuntimeError:
-            raise AddressInUse(host=self._process.host, port=self._process.port, by_topology=by_topology) from None
+        port = bind(self._network, self._process, self._topology.tls, by_topology=by_topology)
         self._topology = self._topology.listening(self._process.name, port)
         self._process = self._topology.process(self._process.name)
         self.address = self._process.address
@@ -377,16 +402,3 @@ class Host:
             )
             self._http = HttpServer(bound, lambda: self._metrics.render(logs))
             self.http_address = f"{self.address.rpartition(':')[0]}:{self._http.port}"
-
-
-def _network_server(chain: InterceptorChain, maximum_message_bytes: int) -> grpc.aio.Server:
-    return grpc.aio.server(
-        interceptors=[chain],
-        options=[
-            ("grpc.max_receive_message_length", maximum_message_bytes),
-            ("grpc.max_send_message_length", -1),  # its receiver refuses what is too long, as in one process
-            ("grpc.so_reuseport", 0),  # otherwise a second server on the port would go unnoticed
-            ("grpc.http2.min_ping_interval_without_data_ms", SHORTEST_PING_INTERVAL_MILLISECONDS),
-            ("grpc.keepalive_permit_without_calls", 1),
-        ],
-    )

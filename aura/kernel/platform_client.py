@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import grpc
@@ -18,12 +18,13 @@ from aura.kernel.security.internal_identity import InternalIdentities
 from aura.kernel.security.keys import read_secret_key
 from aura.kernel.serving import topology_of
 from aura.kernel.settings import Settings
+from aura.kernel.topology import Process, Topology
 
 ANOTHER_KEY = (
     "the platform runs with another secret key than this command (see AURA_SECRET_KEY_FILE and AURA_DATA_DIR), or "
     "something failed there; its log says what"
 )
-MESSAGE_BYTES = 4 * 1024 * 1024
+MESSAGE_BYTES = 64 * 1024 * 1024
 
 
 def what_went_wrong(error: AuraError) -> str:
@@ -48,16 +49,35 @@ async def platform_channel(
         TopologyError: The topology is wrong.
     """
     topology = topology_of(settings, specs)
-    process = topology.host_of(module)
     load_contract(module)
+    services = service_names(module, specs[module])
+    async with _channel(settings, topology, topology.host_of(module), services=services, module=module) as channel:
+        yield channel
+
+
+async def process_channels(settings: Settings, specs: Mapping[str, ModuleSpec]) -> AsyncGenerator[grpc.aio.Channel]:
+    """Lends a channel to each process of the platform in turn, for calls that any of them answers for all.
+
+    Calls and errors are as those of `platform_channel`.
+    """
+    topology = topology_of(settings, specs)
+    for process in topology.processes.values():
+        async with _channel(settings, topology, process, services=(), module=", ".join(process.modules)) as channel:
+            yield channel
+
+
+@asynccontextmanager
+async def _channel(
+    settings: Settings, topology: Topology, process: Process, *, services: Iterable[str], module: str
+) -> AsyncIterator[grpc.aio.Channel]:
+    identities = InternalIdentities(read_secret_key(settings.secret_key_path, create=False))
     remote = RemoteProcess(
         process,
-        services=service_names(module, specs[module]),
+        services=services,
         tls=topology.tls.of(process.name) if topology.tls else None,
         maximum_message_bytes=MESSAGE_BYTES,
     )
     try:
-        identities = InternalIdentities(read_secret_key(settings.secret_key_path, create=False))
         yield ModuleChannel(WayOutside(remote=remote, caller=KERNEL, module=module, identities=identities))
     finally:
         await remote.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -14,11 +14,26 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 
 ALPHA, STABLE = "grpc.reflection.v1alpha", "grpc.reflection.v1"
 METHOD = "ServerReflectionInfo"
+STREAMS = 16
+"""How many clients are answered at a time: answers are long, and one that is not read has to be kept."""
 SERVICES = (f"{ALPHA}.ServerReflection", f"{STABLE}.ServerReflection")
 
 
 class ServedReflection(ReflectionServicer):  # type: ignore[misc] # the package has no types
     """Answers for its own pool only, and for methods too, which the stock servicer does not find."""
+
+    _streams = 0
+
+    async def ServerReflectionInfo(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802 gRPC's
+        """Answers each request; refuses a client when there are too many of them."""
+        if self._streams >= STREAMS:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many clients use reflection; try again")
+        self._streams += 1
+        try:
+            async for answer in super().ServerReflectionInfo(request_iterator, context):
+                yield answer
+        finally:
+            self._streams -= 1
 
     def _file_containing_symbol(self, request: Any, fully_qualified_name: str) -> Any:
         service, _, method = fully_qualified_name.rpartition(".")

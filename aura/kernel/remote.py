@@ -7,19 +7,19 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import grpc
 import structlog
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509 import load_pem_x509_certificate
 
 from aura.kernel.channel import Translate
 from aura.kernel.contracts import repeatable_methods
 from aura.kernel.errors import AuraError, Code, DeadlineExceeded, Internal, Unavailable
 from aura.kernel.rpc_status import from_rpc_error
 from aura.kernel.security.internal_identity import IdentityRefused
-from aura.kernel.topology import Process, TlsFiles, TopologyError
+from aura.kernel.tls import TlsError, TlsFiles, client_channel
+from aura.kernel.topology import Process
 
 log = structlog.get_logger()
 
@@ -63,36 +63,58 @@ class RemoteProcess:
         self, process: Process, *, services: Iterable[str], tls: TlsFiles | None, maximum_message_bytes: int
     ) -> None:
         self.name = process.name
-        options = _options(services, maximum_message_bytes)
-        if tls is None:
-            self.channel = grpc.aio.insecure_channel(process.address, options=options)
-        else:
-            self.channel = grpc.aio.secure_channel(process.address, client_credentials(tls), options=options)
+        self._tls = tls
+        self._stamps = tls.stamps if tls else None
+        self._open = partial(client_channel, process.address, tls, _options(services, maximum_message_bytes))
+        self._channel = self._open()
+        self._retiring: set[asyncio.Task[None]] = set()
         self.times_connected = 0
         self.lost_time: float | None = None
         """When the connection was lost; None while there is one, and before there was any."""
         self._watching = asyncio.create_task(self._watch())
 
     @property
+    def channel(self) -> grpc.aio.Channel:
+        """The channel to it: another one once the certificates have changed, and a connection has to be made."""
+        if self._tls is not None and not self.is_connected and self._tls.stamps != self._stamps:
+            self._renew(self._tls)
+        return self._channel
+
+    @property
     def is_connected(self) -> bool:
         """Whether calls can be made now."""
-        return self.channel.get_state() is grpc.ChannelConnectivity.READY
+        return self._channel.get_state() is grpc.ChannelConnectivity.READY
 
     async def close(self) -> None:
         """Closes the channel."""
         self._watching.cancel()
         await asyncio.wait([self._watching])
-        await self.channel.close()
+        for retiring in self._retiring:
+            retiring.cancel()
+        await self._channel.close()
+
+    def _renew(self, tls: TlsFiles) -> None:
+        self._stamps = tls.stamps
+        try:
+            channel = self._open()
+        except TlsError as error:
+            log.error("changed certificates cannot be used; the old ones stay", problem=str(error))  # noqa: TRY400
+            return
+        retiring = asyncio.create_task(self._channel.close(LOSS_SECONDS))
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retiring.discard)
+        self._watching.cancel()
+        self._channel, self._watching = channel, asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
-        state = self.channel.get_state()
+        state = self._channel.get_state()
         while True:
             if state is grpc.ChannelConnectivity.READY:
                 self.times_connected, self.lost_time = self.times_connected + 1, None
             elif self.times_connected and self.lost_time is None:
                 self.lost_time = asyncio.get_running_loop().time()
-            await self.channel.wait_for_state_change(state)
-            state = self.channel.get_state()
+            await self._channel.wait_for_state_change(state)
+            state = self._channel.get_state()
 
 
 class Patience:
@@ -175,40 +197,6 @@ def is_lost(error: grpc.aio.AioRpcError) -> bool:
 def _is_our_fault(error: grpc.aio.AioRpcError) -> bool:
     """Returns whether one process of the platform does not believe another."""
     return error.code() is grpc.StatusCode.UNAUTHENTICATED and from_rpc_error(error).reason == IdentityRefused.reason
-
-
-def client_credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
-    """Returns what a process trusts, and shows, when it calls another."""
-    own = (tls.key.read_bytes(), tls.certificate.read_bytes()) if tls.mutual else (None, None)
-    return grpc.ssl_channel_credentials(tls.authority.read_bytes(), *own)
-
-
-def server_credentials(tls: TlsFiles) -> grpc.ServerCredentials:
-    """Returns what a process shows, and what it asks for, when it is called.
-
-    Raises:
-        TopologyError: A file cannot be read, or is not what it should be.
-    """
-    _check_pair(tls)
-    pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
-    authority = tls.authority.read_bytes() if tls.mutual else None
-    return grpc.ssl_server_credentials([pair], authority, require_client_auth=tls.mutual)
-
-
-def _check_pair(tls: TlsFiles) -> None:
-    path = tls.authority
-    try:
-        load_pem_x509_certificate(path.read_bytes())
-        path = tls.certificate
-        certificate = load_pem_x509_certificate(path.read_bytes())
-        path = tls.key
-        key = load_pem_private_key(path.read_bytes(), None)
-    except OSError as error:
-        raise TopologyError(f"tls: cannot read {path}: {error.strerror}") from None
-    except (ValueError, TypeError):
-        raise TopologyError(f"tls: {path} is not the PEM file it should be, or is encrypted") from None
-    if key.public_key() != certificate.public_key():
-        raise TopologyError(f"tls: {tls.key} is not the key of {tls.certificate}")
 
 
 def _options(services: Iterable[str], maximum_message_bytes: int) -> list[tuple[str, Any]]:

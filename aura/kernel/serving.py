@@ -23,13 +23,15 @@ from aura.kernel.database import Database, async_url, public_part, sqlstate_of
 from aura.kernel.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from aura.kernel.events.subscriptions import subscriptions_of
 from aura.kernel.host import Host
-from aura.kernel.listening import AddressInUse, require_free
+from aura.kernel.listening import AddressInUse, AddressNotHere, allow_many_connections, require_free
 from aura.kernel.logging import configure_logging
+from aura.kernel.memory import give_back_freed_memory
 from aura.kernel.migrations import MIGRATIONS, MigrationError, Migrator
 from aura.kernel.module import ModuleSpec, ModuleSpecError, package_of
 from aura.kernel.security.keys import KeyRing, SecretKeyError, read_secret_key
 from aura.kernel.settings import Environment, Settings, SettingsError
 from aura.kernel.start_report import start_report
+from aura.kernel.tls import TlsError
 from aura.kernel.topology import SINGLE_PROCESS, Process, Topology, TopologyError, read_topology
 
 DATABASE_NAME = "aura"
@@ -56,6 +58,7 @@ class ForeignModuleImported(Exception):
 
 EXPECTED_ERRORS = (
     AddressInUse,
+    AddressNotHere,
     DatabaseUnreachable,
     EmbeddedPostgresError,
     ForeignModuleImported,
@@ -63,6 +66,7 @@ EXPECTED_ERRORS = (
     ModuleSpecError,
     SecretKeyError,
     SettingsError,
+    TlsError,
     TopologyError,
 )
 """Errors whose text tells an operator all there is to know; they are shown without a traceback."""
@@ -100,9 +104,13 @@ def run_server(
     process = topology.process(settings.process)
     set_up_logging(settings, process.name)
     by_topology = settings.topology_file is not None
+    if topology.tls is not None:
+        topology.tls.of(process.name).checked()
     require_free(process.host, process.port, by_topology=by_topology)
     if process.http_port is not None:
         require_free(process.host, process.http_port, setting="AURA_HTTP_PORT", by_topology=by_topology)
+    give_back_freed_memory()
+    allow_many_connections()
     keys = read_secret_key(settings.secret_key_path, create=not settings.in_production)
     with _database_for(process, topology, settings, keys) as databases:
         server = Server(
@@ -124,8 +132,10 @@ def topology_of(settings: Settings, specs: Mapping[str, ModuleSpec]) -> Topology
         TopologyError: The file is wrong.
     """
     if settings.topology_file is None:
-        return Topology.single(specs, host=settings.host, port=settings.port, http_port=settings.http_port)
-    return read_topology(settings.topology_file, specs)
+        return Topology.single(
+            specs, host=settings.host, port=settings.port, http_port=settings.http_port, tls=settings.tls
+        )
+    return read_topology(settings.topology_file, specs, allow_plaintext=settings.allow_plaintext)
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from sqlalchemy.exc import ArgumentError
 from aura.kernel.account_settings import AccountSettings
 from aura.kernel.database import DatabaseLimits
 from aura.kernel.events.relay_settings import RelaySettings
+from aura.kernel.network_server import NetworkLimits
+from aura.kernel.tls import TlsFiles
 from aura.kernel.topology import is_loopback
 
 if TYPE_CHECKING:
@@ -44,10 +46,23 @@ class Settings(BaseSettings):
     environment: Environment = Field(
         Environment.DEVELOPMENT, description="development, test or production; production forbids all stand-ins"
     )
-    host: str = Field("127.0.0.1", description="address to serve gRPC on; loopback only")
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="address to serve gRPC on; one that others reach needs encryption"
+    )
     port: int = Field(50051, ge=0, le=65535, description="port to serve gRPC on; 0 takes a free one")
     http_port: int | None = Field(
         None, ge=0, le=65535, description="port to serve /metrics on, for Prometheus; 0 takes a free one"
+    )
+    tls_certificate_file: Path | None = Field(
+        None, description="certificate to encrypt gRPC with, and those that lead to its authority (PEM)"
+    )
+    tls_private_key_file: Path | None = Field(None, description="key of that certificate (PEM, not encrypted)")
+    tls_client_authority_file: Path | None = Field(
+        None, description="certificate that has signed those of all clients; without one of them, none gets in (PEM)"
+    )
+    allow_plaintext: bool = Field(
+        False,  # noqa: FBT003 pydantic's
+        description="whether addresses that others reach may be served without encryption: behind a proxy of yours",
     )
     topology_file: Path | None = Field(
         None, description="which process hosts which modules, and where each serves (TOML); none: all in one process"
@@ -109,16 +124,33 @@ class Settings(BaseSettings):
     maximum_message_bytes: int = Field(
         4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="largest message accepted from others, in bytes"
     )
-
-    @field_validator("host")
-    @classmethod
-    def _host_is_loopback(cls, host: str) -> str:
-        if not is_loopback(host):
-            raise ValueError(
-                "must be a loopback address, as 127.0.0.1 or ::1: calls are not authenticated yet, so serving on any "
-                "other address would open every patient's record to the network"
-            )
-        return host
+    maximum_metadata_bytes: int = Field(
+        16 * 1024, ge=8 * 1024, le=1024 * 1024, description="most metadata that a call may come with, in bytes"
+    )
+    rate_limit_per_peer: float = Field(
+        1000.0, ge=0, le=1e6, description="calls a second from a network address, twice as many at once; 0: no limit"
+    )
+    rate_limit_per_account: float = Field(
+        200.0, ge=0, le=1e6, description="calls a second by an account, twice as many at once; 0: no limit"
+    )
+    maximum_connections: int = Field(
+        10_000, ge=1, le=1_000_000, description="connections that are open at a time; more are closed at once"
+    )
+    maximum_streams_per_connection: int = Field(
+        256, ge=1, le=100_000, description="calls that a connection has under way; the client keeps back any more"
+    )
+    handshake_seconds: float = Field(
+        10.0, gt=0, le=300, description="time that a connection has until it speaks gRPC, in seconds"
+    )
+    request_seconds: float = Field(
+        20.0, gt=0, le=3600, description="time that the request of a unary call has to arrive; then DEADLINE_EXCEEDED"
+    )
+    connection_idle_seconds: float = Field(
+        300.0, gt=0, le=86_400, description="time without a call after which a connection is closed, in seconds"
+    )
+    connection_age_seconds: float = Field(
+        3600.0, gt=0, le=604_800, description="age at which a connection's client is told to make another, in seconds"
+    )
 
     @field_validator("database_url", "database_admin_url")
     @classmethod
@@ -160,6 +192,36 @@ class Settings(BaseSettings):
         if self.topology_file is not None and given:
             names = " and ".join(f"{PREFIX}{name.upper()}" for name in given)
             raise ValueError(f"the topology says where each process serves: unset {names}")
+        return self
+
+    @model_validator(mode="after")
+    def _certificates_are_complete(self) -> Settings:
+        if (self.tls_certificate_file is None) != (self.tls_private_key_file is None):
+            raise ValueError("AURA_TLS_CERTIFICATE_FILE and AURA_TLS_PRIVATE_KEY_FILE go together: set both, or none")
+        if self.tls_client_authority_file is not None and self.tls_certificate_file is None:
+            raise ValueError(
+                "AURA_TLS_CLIENT_AUTHORITY_FILE needs encryption: set AURA_TLS_CERTIFICATE_FILE and "
+                "AURA_TLS_PRIVATE_KEY_FILE too"
+            )
+        if self.tls_certificate_file is not None and self.topology_file is not None:
+            raise ValueError("a topology names its certificates itself, in [tls]: unset AURA_TLS_CERTIFICATE_FILE")
+        return self
+
+    @model_validator(mode="after")
+    def _others_reach_nothing_in_plain_text(self) -> Settings:
+        if self.allow_plaintext or is_loopback(self.host):
+            return self
+        if self.tls_certificate_file is None:
+            raise ValueError(
+                f"AURA_HOST={self.host} is no loopback address, as 127.0.0.1 is, so others reach it: set "
+                "AURA_TLS_CERTIFICATE_FILE and AURA_TLS_PRIVATE_KEY_FILE, or, behind a proxy of yours that encrypts, "
+                "AURA_ALLOW_PLAINTEXT=true"
+            )
+        if self.http_port is not None:
+            raise ValueError(
+                f"AURA_HTTP_PORT would serve without encryption at {self.host}, which others reach: unset it, or set "
+                "AURA_ALLOW_PLAINTEXT=true"
+            )
         return self
 
     @model_validator(mode="after")
@@ -211,6 +273,33 @@ class Settings(BaseSettings):
             pool_timeout=self.database_pool_timeout_seconds,
             statement_timeout=self.statement_timeout_seconds,
             lock_timeout=self.lock_timeout_seconds,
+        )
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """What encrypts the calls to the one process that there is without a topology."""
+        if self.tls_certificate_file is None or self.tls_private_key_file is None:
+            return None
+        return TlsFiles(
+            authority=self.tls_client_authority_file,
+            certificate=self.tls_certificate_file,
+            key=self.tls_private_key_file,
+            mutual=self.tls_client_authority_file is not None,
+            by_settings=True,
+        )
+
+    @property
+    def network_limits(self) -> NetworkLimits:
+        """What the network may take of this process."""
+        return NetworkLimits(
+            connections=self.maximum_connections,
+            streams=self.maximum_streams_per_connection,
+            metadata_bytes=self.maximum_metadata_bytes,
+            message_bytes=self.maximum_message_bytes,
+            handshake_seconds=self.handshake_seconds,
+            request_seconds=self.request_seconds,
+            idle_seconds=self.connection_idle_seconds,
+            age_seconds=self.connection_age_seconds,
         )
 
     @property

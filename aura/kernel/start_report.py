@@ -38,5 +38,5 @@ def _lines(
         yield f"          buf curl --http2-prior-knowledge --protocol grpc --list-methods http://{process.address}"
     else:
         own = " -cert CERTIFICATE -key KEY" if topology.tls.mutual else ""
-        yield f"try       grpcurl -cacert {topology.tls.authority}{own} {process.address} list"
+        yield f"try       grpcurl -cacert {topology.tls.trusted}{own} {process.address} list"
     yield "stop      Ctrl-C, or SIGTERM; twice to stop at once"

@@ -13,9 +13,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from aura.kernel.tls import TlsFiles
+
 PROCESS_NAME = r"^[a-z][a-z0-9-]{0,62}$"
 SINGLE_PROCESS = "aura"
 LOCALHOST = ("127.0.0.1", "::1")
+EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 it is refused
 FURTHEST_PORT = 65535
 
 
@@ -40,28 +43,6 @@ class Process:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TlsFiles:
-    """The PEM files that encrypt the calls between processes.
-
-    Attributes:
-        authority: The certificate that has signed those of all processes.
-        certificate: A process's own certificate, for its host; `{process}` in the path stands for its name.
-        key: The key of that certificate; likewise.
-        mutual: Whether callers must show a certificate too.
-    """
-
-    authority: Path
-    certificate: Path
-    key: Path
-    mutual: bool
-
-    def of(self, process: str) -> TlsFiles:
-        """Returns the files of one process."""
-        certificate, key = (Path(str(path).replace("{process}", process)) for path in (self.certificate, self.key))
-        return TlsFiles(authority=self.authority, certificate=certificate, key=key, mutual=self.mutual)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Topology:
     """The processes by their names, and how the calls between them are encrypted, if they are."""
 
@@ -74,10 +55,18 @@ class Topology:
         object.__setattr__(self, "_hosts", MappingProxyType(hosts))
 
     @classmethod
-    def single(cls, modules: Iterable[str], *, host: str, port: int, http_port: int | None = None) -> Topology:
+    def single(
+        cls,
+        modules: Iterable[str],
+        *,
+        host: str,
+        port: int,
+        http_port: int | None = None,
+        tls: TlsFiles | None = None,
+    ) -> Topology:
         """Returns the topology with everything in one process."""
         process = Process(name=SINGLE_PROCESS, modules=tuple(modules), host=host, port=port, http_port=http_port)
-        return cls(processes={SINGLE_PROCESS: process})
+        return cls(processes={SINGLE_PROCESS: process}, tls=tls)
 
     def listening(self, name: str, port: int) -> Topology:
         """Returns the topology with the port that a process got when it asked for any."""
@@ -104,12 +93,13 @@ class Topology:
         return self.processes[name]
 
 
-def read_topology(path: Path, modules: Iterable[str]) -> Topology:
+def read_topology(path: Path, modules: Iterable[str], *, allow_plaintext: bool = False) -> Topology:
     """Returns the topology that a TOML file describes.
 
     Args:
         path: The file. Paths in it are relative to its folder.
         modules: All modules of the platform, each of which must have its place.
+        allow_plaintext: Whether addresses that others reach may be served without encryption.
 
     Raises:
         TopologyError: The file cannot be read, or a module, an address or a file in it is wrong.
@@ -124,7 +114,10 @@ def read_topology(path: Path, modules: Iterable[str]) -> Topology:
         problems = [_describe(problem["loc"], problem["msg"], problem["type"]) for problem in error.errors()]
         raise TopologyError("\n".join(f"{path}: {problem}" for problem in problems)) from None
     topology = document.topology(path.parent)
-    if found := [*_misplaced_modules(topology, list(modules)), *_clashes(topology), *_unreadable_files(topology)]:
+    found = [*_misplaced_modules(topology, list(modules)), *_clashes(topology), *_unreadable_files(topology)]
+    if not allow_plaintext:
+        found += _plain_addresses(topology)
+    if found:
         raise TopologyError("\n".join(f"{path}: {problem}" for problem in found))
     return topology
 
@@ -133,11 +126,8 @@ def _checked_address(address: str) -> str:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) <= FURTHEST_PORT:
         raise ValueError(f"must be HOST:PORT, as 127.0.0.1:50051, and not {address!r}")
-    if not is_loopback(host.strip("[]")):
-        raise ValueError(
-            f"must be on a loopback address, as 127.0.0.1, and not {host}: calls are not authenticated yet, so serving "
-            "on any other address would open every patient's record to the network"
-        )
+    if host.strip("[]") in EVERY_ADDRESS:
+        raise ValueError(f"must be an address that the other processes reach, and not {host}, which stands for all")
     return address
 
 
@@ -224,7 +214,7 @@ def _suggestion(module: str, modules: list[str]) -> str:
 def _clashes(topology: Topology) -> Iterator[str]:
     owners: dict[tuple[str, int], str] = {}
     for process in topology.processes.values():
-        hosts = LOCALHOST if process.host == "localhost" else (str(ipaddress.ip_address(process.host)),)
+        hosts = LOCALHOST if process.host == "localhost" else (_canonical(process.host),)
         ports = {port for port in (process.port, process.http_port) if port}
         others = {owners.setdefault((host, port), process.name) for host in hosts for port in ports}
         for owner in others - {process.name}:
@@ -233,10 +223,34 @@ def _clashes(topology: Topology) -> Iterator[str]:
             yield f"process {process.name} has one port for gRPC and HTTP; give each its own"
 
 
+def _canonical(host: str) -> str:
+    """Returns an address in its one form, and a name as it is."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
+
+
+def _plain_addresses(topology: Topology) -> Iterator[str]:
+    for process in topology.processes.values():
+        if is_loopback(process.host):
+            continue
+        if topology.tls is None:
+            yield (
+                f"process {process.name} would serve without encryption at {process.address}, which others reach: "
+                "add [tls], use a loopback address, or set AURA_ALLOW_PLAINTEXT=true"
+            )
+        if process.http_port is not None:
+            yield (
+                f"process {process.name} would serve HTTP, which is not encrypted, at {process.host}, which others "
+                "reach: leave out http_port, or set AURA_ALLOW_PLAINTEXT=true"
+            )
+
+
 def _unreadable_files(topology: Topology) -> Iterator[str]:
     if topology.tls is None:
         return
-    names: dict[Path, str] = {topology.tls.authority: "authority"}
+    names = {topology.tls.trusted: "authority"}
     for process in topology.processes:
         files = topology.tls.of(process)
         names |= {files.certificate: "certificate", files.key: "key"}

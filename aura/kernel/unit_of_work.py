@@ -18,6 +18,7 @@ from aura.kernel.events.inbox import Delivery
 from aura.kernel.events.outbox import Outbox, OutgoingEvent
 from aura.kernel.idempotency import IdempotentRequest
 from aura.kernel.query import Query
+from aura.kernel.security.access_changes import AccessChanges
 
 
 class UnitOfWork:
@@ -34,8 +35,11 @@ class UnitOfWork:
         outbox: Outbox,
         delivery: Delivery,
         audit_trail: AuditTrail,
+        access_changes: AccessChanges,
     ) -> None:
         self._audit_trail = audit_trail
+        self._access_changes = access_changes
+        self._changed: list[str] = []
         self._audited: list[AuditEntry] = []
         self._database = database
         self._request = request
@@ -56,7 +60,7 @@ class UnitOfWork:
     async def __aenter__(self) -> Self:
         if self._connection is not None:
             raise RuntimeError("the unit of work is open already; there is one per request")
-        self._events, self._cancelled_keys, self._audited = [], [], []
+        self._events, self._cancelled_keys, self._audited, self._changed = [], [], [], []
         self._connection = await self._database.engine.connect()
         self._held = connection_held.set(True)
         if self._request.request_id:
@@ -111,6 +115,10 @@ class UnitOfWork:
             raise RuntimeError("the audit trail is written in an open unit of work, with the changes that it tells of")
         self._audited.append(entry)
 
+    def access_changed(self, who: UUID) -> None:
+        """Has all processes ask anew what a user, a client or the holder of a login session may do, once committed."""
+        self._changed.append(str(who))
+
     async def commit(self, resource_id: UUID | None = None) -> None:
         """Makes all that was done since entering last, and remembers the request by the id of its resource."""
         await self._delivery.mark(self.connection)
@@ -122,12 +130,15 @@ class UnitOfWork:
             await self._outbox.write(self.connection, self._events)
         if self._audited:
             await self._audit_trail.write(self.execute, self._audited)
+        if self._changed:
+            await self._access_changes.announce(self.execute, self._changed)
         await self.connection.commit()
         if self._audited:
             self._audit_trail.committed()
         if self._events:
             self._outbox.committed(self._events)
-        self._events, self._cancelled_keys, self._audited = [], [], []
+        self._access_changes.committed(self._changed)
+        self._events, self._cancelled_keys, self._audited, self._changed = [], [], [], []
 
     async def _claim_request(self) -> None:
         try:

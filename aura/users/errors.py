@@ -124,6 +124,15 @@ class LastRole(FailedPrecondition):
         )
 
 
+class LastAdmin(FailedPrecondition):
+    """Without an admin nobody could make another one."""
+
+    reason = "LAST_ADMIN"
+
+    def __init__(self) -> None:
+        super().__init__("the user is the last active admin; grant ROLE_ADMIN to somebody else first")
+
+
 class PasswordRefused(InvalidArgument):
     """The password may not be used; the description says why (NIST SP 800-63B-4, 3.1.1.2)."""
 

@@ -26,6 +26,7 @@ from generated.aura.users.v1.authentication_service_pb2_grpc import Authenticati
 from generated.aura.users.v1.user_service_pb2_grpc import UserServiceStub
 from tests.support.accounts import PASSWORD, bearer, set_password
 from tests.support.failures import failure_of
+from tests.support.root import blocking_root_channel, root_channel
 from tests.support.server_process import ROOT, ServerProcess, write_secret_key
 from tests.support.services import free_port
 
@@ -108,7 +109,7 @@ def test_mails_bring_the_codes_and_no_log_does(new_aura: Callable[..., ServerPro
     with pytest.raises(grpc.RpcError):
         accounts.RefreshToken(pb.RefreshTokenRequest(refresh_token=f"{tokens.refresh_token}x"))
     enrolled = accounts.EnrollTotp(pb.EnrollTotpRequest(password="a quiet lake"), metadata=bearer(tokens.access_token))
-    client = accounts.CreateServiceClient(
+    client = AuthenticationServiceStub(blocking_root_channel(server.address)).CreateServiceClient(
         pb.CreateServiceClientRequest(display_name="x", services=["aura.users.v1.UserService"])
     )
     issued = accounts.IssueServiceToken(
@@ -184,7 +185,7 @@ async def test_two_processes_and_a_restart_share_one_lock(new_aura: Callable[...
     first, second = new_aura().launch(), new_aura().launch()
     for server in (first, second):
         await asyncio.to_thread(server.wait_until_serving)
-    async with grpc.aio.insecure_channel(first.address) as channel:
+    async with root_channel(first.address) as channel:
         request = user_service_pb2.CreateUserRequest(user={"email": EMAIL, "display_name": "Ada", "roles": [1]})
         await set_password(database_url, (await UserServiceStub(channel).CreateUser(request)).user_id)
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import grpc
 import pytest
 
 from generated.aura.options.v1.access_pb2 import ROLE_PATIENT
@@ -14,6 +13,7 @@ from generated.aura.users.v1.user_pb2 import User
 from generated.aura.users.v1.user_service_pb2 import CreateUserRequest
 from generated.aura.users.v1.user_service_pb2_grpc import UserServiceStub
 from tests.e2e.test_accounts import aura
+from tests.support.root import blocking_root_channel
 from tests.support.server_process import ServerProcess
 
 
@@ -24,7 +24,7 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
 
 
 def test_shows_the_newest_entries_and_that_they_were_read(server: ServerProcess):
-    with grpc.insecure_channel(server.address) as channel:
+    with blocking_root_channel(server.address, keys=server.keys) as channel:
         ada, ben = (
             UserServiceStub(channel).CreateUser(
                 CreateUserRequest(user=User(email=f"{name}@example.com", display_name=name, roles=[ROLE_PATIENT]))

@@ -21,6 +21,7 @@ from generated.aura.modules.v1 import module_service_pb2
 from generated.aura.options.v1.access_pb2 import ROLE_PATIENT, ROLE_THERAPIST
 from generated.aura.users.v1 import user_pb2, user_service_pb2
 from tests.support.failures import Failure, failure_of
+from tests.support.root import root_channel
 from tests.support.server_process import ServerProcess, write_secret_key
 
 USERS = "/aura.users.v1.UserService"
@@ -207,7 +208,7 @@ def server(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 async def channel(server: ServerProcess) -> AsyncIterator[grpc.aio.Channel]:
-    async with grpc.aio.insecure_channel(server.address, options=CLIENT_LIMIT) as channel:
+    async with root_channel(server.address, options=CLIENT_LIMIT) as channel:
         yield channel
 
 

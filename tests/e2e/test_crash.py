@@ -25,6 +25,7 @@ from generated.aura.users.v1.user_pb2 import User
 from generated.aura.users.v1.user_service_pb2 import BatchGetUsersRequest, CreateUserRequest
 from generated.aura.users.v1.user_service_pb2_grpc import UserServiceStub
 from tests.e2e.conftest import NewServer
+from tests.support.root import root_channel
 from tests.support.server_process import ServerProcess
 
 # A kill during the start: before initdb, during it, during recovery or migration. None: under a stream of calls.
@@ -53,8 +54,8 @@ class Writers:
     acknowledged: Acknowledged
     numbers: itertools.count = field(default_factory=itertools.count)
 
-    async def write_until_lost(self, address: str) -> None:
-        async with grpc.aio.insecure_channel(address) as channel:
+    async def write_until_lost(self, server: ServerProcess) -> None:
+        async with root_channel(server.address, keys=server.keys) as channel:
             try:
                 async with asyncio.TaskGroup() as writers:
                     for _ in range(WRITERS):
@@ -99,7 +100,7 @@ async def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
             await asyncio.sleep(moments.uniform(*during_start))
         else:
             await asyncio.to_thread(server.start)
-            writing = asyncio.create_task(writers.write_until_lost(server.address))
+            writing = asyncio.create_task(writers.write_until_lost(server))
             await asyncio.sleep(moments.uniform(0.3, 1.0))
         assert server.is_running(), f"seed {seed}: {server.logs()}"
         socket_directories.add(server.socket_directory())
@@ -120,7 +121,7 @@ async def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
 
 
 async def assert_all_there(server: ServerProcess, acknowledged: Acknowledged) -> None:
-    async with grpc.aio.insecure_channel(server.address) as channel:
+    async with root_channel(server.address, keys=server.keys) as channel:
         users, sessions = UserServiceStub(channel), TherapySessionServiceStub(channel)
         for first in range(0, len(acknowledged.users), BATCH):
             batch = acknowledged.users[first : first + BATCH]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ USERS = "aura.users.v1.UserService"
 AUTHENTICATION = "aura.users.v1.AuthenticationService"
 ACCESS = "aura.users.v1.AccessService"
 SESSIONS = "aura.mentalhealth.v1.TherapySessionService"
+EMERGENCIES = "aura.mentalhealth.v1.EmergencyAccessService"
 DISORDERS = "aura.mentalhealth.v1.DisorderService"
 MODULES = "aura.modules.v1.ModuleService"
 HEALTH = "grpc.health.v1.Health"
@@ -84,6 +86,7 @@ METHODS = {
         "ScheduleTherapySession",
         "StartTherapySession",
     ],
+    EMERGENCIES: ["BeginEmergencyAccess", "EndEmergencyAccess", "ListEmergencyAccesses"],
     DISORDERS: ["GetDisorder", "ListDisorders", "SearchDisorders"],
     MODULES: ["GetModule", "GetTopology", "ListModules"],
     HEALTH: ["Check", "List", "Watch"],
@@ -106,6 +109,13 @@ class Buf:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self.token = ""
+
+    def log_in(self, **credentials: str) -> str:
+        """Makes all later calls as somebody; returns their id."""
+        tokens = self.call(f"{AUTHENTICATION}/Login", **credentials)
+        self.token = tokens["accessToken"]
+        return tokens["userId"]
 
     def list(self, what: str) -> list[str]:
         return self._run(f"--list-{what}", f"http://{self.address}").stdout.split()
@@ -118,7 +128,8 @@ class Buf:
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         buf = Path(sys.executable).parent / "buf"
-        command = [buf, "curl", "--http2-prior-knowledge", "--protocol", "grpc", *arguments]
+        token = ["-H", f"authorization: Bearer {self.token}"] if self.token else []
+        command = [buf, "curl", "--http2-prior-knowledge", "--protocol", "grpc", *token, *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
@@ -135,7 +146,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 def buf(server: ServerProcess) -> Buf:
-    return Buf(server.address)
+    made = Buf(server.address)
+    password = re.search(r"password:\s+(\S+)", server.logs())
+    assert password
+    admin = {"email": "admin@example.com", "password": password[1]}
+    user_id = made.log_in(**admin)
+    made.call(f"{USERS}/GrantRole", userId=user_id, role="ROLE_OPERATOR", reason="runs this")
+    made.log_in(**admin)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +191,7 @@ def test_lists_exactly_the_methods_it_serves(buf: Buf):
 
 def test_books_holds_and_ends_a_session(buf: Buf, therapist: dict[str, Any], patient: dict[str, Any]):
     people = {"therapistId": therapist["userId"], "patientId": patient["userId"]}
+    admin = buf.call(f"{USERS}/ListUsers", emailPrefix="admin@")["users"][0]["userId"]
 
     booked = buf.call(f"{SESSIONS}/ScheduleTherapySession", **people, **times())
     session_id = booked["sessionId"]
@@ -187,9 +206,9 @@ def test_books_holds_and_ends_a_session(buf: Buf, therapist: dict[str, Any], pat
         "COMPLETED",
     ]
     assert [(change["actor"], change.get("reason")) for change in read["transitions"]] == [
-        ("local", None),
-        ("local", None),
-        ("local", "all is well"),
+        (admin, None),
+        (admin, None),
+        (admin, "all is well"),
     ]
     assert read == ended
 
@@ -241,7 +260,7 @@ def test_shows_its_modules(buf: Buf):
     modules = buf.call(f"{MODULES}/ListModules")["modules"]
 
     assert [(module["moduleId"], module["services"], module.get("dependencies", [])) for module in modules] == [
-        ("mentalhealth", [SESSIONS, DISORDERS], ["users"]),
+        ("mentalhealth", [SESSIONS, DISORDERS, EMERGENCIES], ["users"]),
         ("users", [USERS, AUTHENTICATION, ACCESS], []),
     ]
 

@@ -20,6 +20,7 @@ from sqlalchemy import make_url
 
 from aura.kernel.listening import AddressInUse
 from tests.e2e.conftest import NewServer
+from tests.support.certificates import certificates
 from tests.support.cluster import KEYS, Cluster
 from tests.support.server_process import Finished, ServerProcess, write_secret_key
 
@@ -48,6 +49,11 @@ class Place:
     def database(self) -> dict[str, object]:
         return {"database_url": self.migrated, "secret_key_file": self.key}
 
+    @property
+    def certificate(self) -> dict[str, object]:
+        certificates(self.folder, ("a", "b"))
+        return {"tls_certificate_file": self.folder / "a.pem", "tls_private_key_file": self.folder / "a.key"}
+
     def other_key(self, name: str, secret: bytes, mode: int) -> Path:
         path = write_secret_key(self.folder / name, secret)
         path.chmod(mode)
@@ -58,7 +64,22 @@ class Place:
 CASES: dict[str, tuple[Callable[[Place], dict[str, Any]], list[str]]] = {
     "port": (lambda _: {"port": "http"}, ["AURA_PORT: Input should be a valid integer"]),
     "unknown setting": (lambda _: {"prot": 1}, ["AURA_PROT is not a setting; did you mean AURA_PORT?"]),
-    "host": (lambda _: {"host": "0.0.0.0"}, ["AURA_HOST: must be a loopback address, as 127.0.0.1"]),
+    "host": (
+        lambda _: {"host": "0.0.0.0"},
+        ["AURA_HOST=0.0.0.0 is no loopback address", "AURA_TLS_CERTIFICATE_FILE", "AURA_ALLOW_PLAINTEXT=true"],
+    ),
+    "address of another machine": (  # seen before there is any work
+        lambda _: {"host": "192.0.2.1", "allow_plaintext": "true", "database_url": REFUSING},
+        ["this machine has no address 192.0.2.1; give AURA_HOST one that it has"],
+    ),
+    "missing certificate": (
+        lambda _: {"tls_certificate_file": "/no/cert.pem", "tls_private_key_file": "/no/key", "database_url": REFUSING},
+        ["AURA_TLS_CERTIFICATE_FILE: there is no file /no/cert.pem; put it there"],
+    ),
+    "another certificate's key": (
+        lambda place: place.certificate | {"database_url": REFUSING, "tls_private_key_file": place.folder / "b.key"},
+        ["AURA_TLS_PRIVATE_KEY_FILE", "b.key is not the key of", "a.pem"],
+    ),
     "malformed url": (
         lambda _: {"database_url": f"postgresql://ada:{PASSWORD}@h:port/aura"},
         ["AURA_DATABASE_URL: must have the form"],
@@ -189,7 +210,7 @@ def test_says_in_one_line_why_it_cannot_start_and_what_to_do(outcomes: dict[str,
 
 
 def test_names_every_setting_that_is_wrong(new_server: NewServer):
-    finished = new_server(port=70_000, host="example.com", prot=1).launch().finish(A_FEW_SECONDS)
+    finished = new_server(port=70_000, host="", prot=1).launch().finish(A_FEW_SECONDS)
 
     assert [re.split("[: ]", line)[0] for line in finished.complaints] == ["AURA_PROT", "AURA_HOST", "AURA_PORT"]
     assert "Traceback" not in finished.output

@@ -23,6 +23,7 @@ from generated.aura.users.v1.user_pb2 import User
 from generated.aura.users.v1.user_service_pb2 import BatchGetUsersRequest, CreateUserRequest
 from generated.aura.users.v1.user_service_pb2_grpc import UserServiceStub
 from tests.e2e.conftest import NewServer
+from tests.support.root import root_channel
 from tests.support.server_process import ServerProcess
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -93,7 +94,7 @@ async def bookings(url: str) -> int:
 
 async def test_lets_a_call_under_way_finish_and_takes_no_new_ones(new_server_on_clone: NewServer, plain_url: str):
     server = new_server_on_clone(drain_seconds=LONG_DRAIN).start()
-    async with grpc.aio.insecure_channel(server.address) as channel:
+    async with root_channel(server.address, keys=server.keys) as channel:
         watches = [
             health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=service))
             for service in ("", SESSIONS)
@@ -128,14 +129,14 @@ async def refusal(channel: grpc.aio.Channel) -> grpc.StatusCode:
 
 async def refusal_on_a_new_connection(server: ServerProcess) -> grpc.StatusCode:
     options = [("grpc.use_local_subchannel_pool", 1)]  # otherwise it shares the connection of the first channel
-    async with grpc.aio.insecure_channel(server.address, options=options) as channel:
+    async with root_channel(server.address, options=options) as channel:
         return await refusal(channel)
 
 
 async def test_gives_up_on_a_call_when_the_drain_time_is_over(new_server_on_clone: NewServer, plain_url: str):
     server = new_server_on_clone(drain_seconds=0.5).start()
     async with (
-        grpc.aio.insecure_channel(server.address) as channel,
+        root_channel(server.address, keys=server.keys) as channel,
         hanging_schedule(channel, plain_url) as (call, _),
     ):
         asked = time.monotonic()
@@ -156,7 +157,7 @@ async def test_gives_up_on_a_call_when_the_drain_time_is_over(new_server_on_clon
 async def test_a_second_signal_ends_it_at_once(new_server_on_clone: NewServer, plain_url: str, second: signal.Signals):
     server = new_server_on_clone(drain_seconds=LONG_DRAIN).start()
     async with (
-        grpc.aio.insecure_channel(server.address) as channel,
+        root_channel(server.address, keys=server.keys) as channel,
         hanging_schedule(channel, plain_url) as (call, _),
     ):
         server.send(signal.SIGTERM)
@@ -177,7 +178,7 @@ async def test_ctrl_c_ends_it_and_its_postgres_but_not_a_call_under_way(new_serv
     server = new_server(drain_seconds=LONG_DRAIN).start()
     url = embedded_url(server)
     processes = server.postgres()
-    async with grpc.aio.insecure_channel(server.address) as channel:
+    async with root_channel(server.address, keys=server.keys) as channel:
         async with hanging_schedule(channel, url) as (call, lock):
             server.press_ctrl_c()
             await asyncio.sleep(0.5)
@@ -199,7 +200,7 @@ async def test_ctrl_c_twice_ends_all_at_once(new_server: NewServer):
     server = new_server(drain_seconds=LONG_DRAIN).start()
     url = embedded_url(server)
     async with (
-        grpc.aio.insecure_channel(server.address) as channel,
+        root_channel(server.address, keys=server.keys) as channel,
         hanging_schedule(channel, url) as (call, _),
     ):
         server.press_ctrl_c()

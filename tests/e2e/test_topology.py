@@ -33,6 +33,7 @@ from generated.aura.users.v1.user_service_pb2_grpc import UserServiceStub
 from tests.e2e.conftest import NewServer
 from tests.partitions.partitions import topology_of, write_topology
 from tests.support.failures import failure_of
+from tests.support.root import blocking_root_channel, root_channel, signed_in_channel
 from tests.support.server_process import ServerProcess
 
 RETRYING = {
@@ -195,7 +196,7 @@ async def load(addresses: list[str], clients: int = 4) -> AsyncIterator[Load]:
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
     ]
-    async with grpc.aio.insecure_channel(target, options=options) as channel:
+    async with await signed_in_channel(target, users=addresses[0], process="p0", options=options) as channel:
         made = Load(channel, *await people(channel))
         running = [asyncio.create_task(made.run()) for _ in range(clients)]
         try:
@@ -236,7 +237,7 @@ async def test_kill_9_of_users_fails_what_needs_users_and_nothing_else(new_proce
     file = write_topology(tmp_path / "topology.toml", topology)
     users = await asyncio.to_thread(new_process(file, "p0").start)
     await asyncio.to_thread(new_process(file, "p1").start)
-    async with grpc.aio.insecure_channel(care.address) as channel:
+    async with root_channel(care.address, process="p1") as channel:
         sessions, disorders = TherapySessionServiceStub(channel), DisorderServiceStub(channel)
         therapist, patient = await people(channel)
         held = await sessions.ScheduleTherapySession(booking(therapist, patient, 0))
@@ -282,7 +283,7 @@ def wait_until_all_serve(server: ServerProcess, count: int = 2) -> dict[str, str
 def test_runs_all_processes_on_one_embedded_database_until_ctrl_c(run_all: ServerProcess):
     run_all.launch()
     addresses = wait_until_all_serve(run_all)
-    with grpc.insecure_channel(addresses["p1"]) as channel:
+    with blocking_root_channel(addresses["p1"], process="p1", keys=run_all.keys) as channel:
         user = User(email="a@example.com", display_name="A", roles=[ROLE_PATIENT])
         made = UserServiceStub(channel).CreateUser(CreateUserRequest(user=user), timeout=10)
     children = psutil.Process(run_all.pid).children(recursive=True)

@@ -26,6 +26,7 @@ from generated.aura.options.v1.access_pb2 import ROLE_PATIENT, ROLE_THERAPIST
 from generated.aura.users.v1.user_pb2 import User
 from generated.aura.users.v1.user_service_pb2 import CreateUserRequest
 from generated.aura.users.v1.user_service_pb2_grpc import UserServiceStub
+from tests.support.root import root_channel
 from tests.support.server_process import ServerProcess, write_secret_key
 
 ROUNDS = 20
@@ -69,7 +70,7 @@ def servers(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture
 async def pair(servers: list[ServerProcess]) -> AsyncIterator[Pair]:
     addresses = [server.address for server in servers]
-    async with grpc.aio.insecure_channel(addresses[0]) as first, grpc.aio.insecure_channel(addresses[1]) as second:
+    async with root_channel(addresses[0]) as first, root_channel(addresses[1]) as second:
         yield Pair(servers, [first, second])
 
 

@@ -21,7 +21,7 @@ def test_the_page_in_the_documentation_is_current():
 def test_it_says_what_the_contracts_say():
     rows = {row.method.rpartition(".")[2]: (row.outside, row.modules) for row in access_rows(AURA_MODULES)}
 
-    assert rows["UserService/GetUser"] == ("support, admin, the user in `user_id`", "mentalhealth")
+    assert rows["UserService/GetUser"] == ("support, admin, service, the user in `user_id`", "mentalhealth")
     assert rows["AuthenticationService/Login"] == ("everyone", "none")
     assert rows["AuthenticationService/Logout"] == ("everyone who is logged in", "none")
     assert rows["AccessService/GetAccess"] == ("nobody", "kernel")

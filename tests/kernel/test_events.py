@@ -29,6 +29,7 @@ from aura.kernel.events.relay_settings import RelaySettings
 from aura.kernel.events.subscriptions import Subscription, sync_subscriptions
 from aura.kernel.events.types import NotAnEvent
 from aura.kernel.idempotency import IdempotentRequest, idempotency_table
+from aura.kernel.security.access_changes import AccessChanges
 from aura.kernel.unit_of_work import UnitOfWork
 from aura.modules import AURA_MODULES
 from generated.aura.events.v1 import event_admin_service_pb2 as pb
@@ -88,6 +89,7 @@ class World:
             outbox=outbox,
             delivery=NO_DELIVERY,
             audit_trail=AuditTrail(module="users", database=self.database),
+            access_changes=AccessChanges(),
         )
 
     async def publish(self, *events: Any, **options: Any) -> None:

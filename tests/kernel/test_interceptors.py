@@ -286,7 +286,7 @@ async def test_each_call_is_logged_once(transport: str, kind: str, lines: list[A
 
     (line,) = [line for line in lines if line["event"] == "call"]
     assert (line["method"], line["code"], line["log_level"]) == (f"/{SERVICE}/{kind}", "OK", "info")
-    assert (line["user_id"], line["caller_module"]) == ("local", None)
+    assert (line["user_id"], line["caller_module"]) == ("anonymous", None)
     assert 0 < line["duration_ms"] < 10_000
 
 
@@ -397,7 +397,7 @@ UNRESERVED = [
 ]
 
 
-async def test_a_caller_from_outside_is_the_local_actor_whatever_its_metadata(transport: str, kind: str):
+async def test_a_caller_from_outside_is_nobody_known_whatever_its_metadata(transport: str, kind: str):
     calls: list[Call] = []
 
     async with chained(transport, body_that_notes(calls)) as served:
@@ -405,7 +405,7 @@ async def test_a_caller_from_outside_is_the_local_actor_whatever_its_metadata(tr
 
     assert outcome.code is grpc.StatusCode.OK
     actor = calls[0].actor
-    assert (actor.user_id, actor.via_module, actor.roles, actor.session_id) == ("local", None, frozenset(), "")
+    assert (actor.user_id, actor.via_module, actor.roles, actor.session_id) == ("anonymous", None, frozenset(), "")
     assert actor.source == ("127.0.0.1" if transport == "tcp" else "")
 
 

@@ -97,7 +97,7 @@ async def test_a_calls_line_has_every_field(transport: str, lines: Lines):
         "method": "/aura.test.v1.ProbeService/unary_unary",
         "code": "OK",
         "request_id": "mine-1",
-        "user_id": "local",
+        "user_id": "anonymous",
         "caller_module": None,
         "process": "probe",
         "level": "info",

@@ -204,10 +204,7 @@ def test_these_methods_return_health_data():
     services = [name for module, spec in AURA_MODULES.items() for name in service_names(module, spec)]
 
     found = {
-        method.full_name.removeprefix("aura.mentalhealth.v1.TherapySessionService.")
-        for service in services
-        for method in describe(service).methods
-        if can_hold_phi(method.output_type)
+        method.name for service in services for method in describe(service).methods if can_hold_phi(method.output_type)
     }
 
     assert found == {
@@ -219,6 +216,9 @@ def test_these_methods_return_health_data():
         "CancelTherapySession",
         "RescheduleTherapySession",
         "MarkNoShow",
+        "BeginEmergencyAccess",
+        "EndEmergencyAccess",
+        "ListEmergencyAccesses",
     }
 
 

@@ -195,7 +195,7 @@ async def test_the_callee_sees_the_module_and_the_user():
     async with world() as made:
         await made.ask()
 
-    assert made.users.seen[0].actor == Actor(user_id="local", via_module="mentalhealth")
+    assert made.users.seen[0].actor == Actor(user_id="anonymous", via_module="mentalhealth")
 
 
 async def test_the_user_is_that_of_the_call_in_which_the_module_calls():

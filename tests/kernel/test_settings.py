@@ -103,12 +103,57 @@ def test_refuses_an_unknown_variable_and_names_the_nearest(variable: str, advice
     assert problem == f"{variable} is not a setting; {advice}"
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.com", "localhost.example.com", "", "127.1"])
-def test_refuses_other_hosts_than_the_machine_itself_and_says_why(host: str):
+OTHERS = ["0.0.0.0", "::", "192.168.1.7", "example.com", "localhost.example.com", "127.1"]
+CERTIFIED = {"AURA_TLS_CERTIFICATE_FILE": "/tls/aura.pem", "AURA_TLS_PRIVATE_KEY_FILE": "/tls/aura.key"}
+
+
+@pytest.mark.parametrize("host", OTHERS)
+def test_refuses_plain_text_where_others_reach_it_and_says_what_to_do(host: str):
     (problem,) = problems_of(AURA_HOST=host)
 
-    assert problem.startswith("AURA_HOST: must be a loopback address, as 127.0.0.1 or ::1")
-    assert "calls are not authenticated yet" in problem
+    assert problem.startswith(f"AURA_HOST={host} is no loopback address, as 127.0.0.1 is, so others reach it")
+    assert "AURA_TLS_CERTIFICATE_FILE" in problem
+    assert "AURA_ALLOW_PLAINTEXT=true" in problem
+
+
+@pytest.mark.parametrize("allowed", [CERTIFIED, {"AURA_ALLOW_PLAINTEXT": "true"}], ids=["encrypted", "allowed"])
+@pytest.mark.parametrize("host", OTHERS)
+def test_takes_any_address_with_encryption_or_when_told_to(host: str, allowed: dict[str, str]):
+    assert read_settings({"AURA_HOST": host, **allowed}).host == host
+
+
+def test_http_is_plain_text_too():
+    (problem,) = problems_of(AURA_HOST="0.0.0.0", AURA_HTTP_PORT="8080", **CERTIFIED)
+
+    assert problem.startswith("AURA_HTTP_PORT would serve without encryption at 0.0.0.0")
+    assert read_settings(
+        {"AURA_HOST": "0.0.0.0", "AURA_HTTP_PORT": "8080", "AURA_ALLOW_PLAINTEXT": "true", **CERTIFIED}
+    ).tls
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["AURA_TLS_CERTIFICATE_FILE"], "AURA_TLS_CERTIFICATE_FILE and AURA_TLS_PRIVATE_KEY_FILE go together"),
+        (["AURA_TLS_PRIVATE_KEY_FILE"], "AURA_TLS_CERTIFICATE_FILE and AURA_TLS_PRIVATE_KEY_FILE go together"),
+        (["AURA_TLS_CLIENT_AUTHORITY_FILE"], "AURA_TLS_CLIENT_AUTHORITY_FILE needs encryption"),
+        ([*CERTIFIED, "AURA_TOPOLOGY_FILE"], "a topology names its certificates itself, in [tls]"),
+    ],
+)
+def test_certificates_are_complete_or_not_there(given: list[str], says: str):
+    (problem,) = problems_of(**dict.fromkeys(given, "/some/file"))
+
+    assert problem.startswith(says)
+
+
+def test_an_authority_of_clients_makes_encryption_mutual():
+    one_way = read_settings(CERTIFIED).tls
+    mutual = read_settings({**CERTIFIED, "AURA_TLS_CLIENT_AUTHORITY_FILE": "/tls/clients.pem"}).tls
+
+    assert one_way
+    assert mutual
+    assert (one_way.mutual, one_way.authority) == (False, None)
+    assert (mutual.mutual, mutual.authority) == (True, Path("/tls/clients.pem"))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
@@ -145,9 +190,15 @@ def test_production_requires_a_mail_server():
         ("AURA_PUBLIC_URL", "https://aura.example.com/", "should match pattern"),
         ("AURA_PASSWORD_MEMORY_KIB", "100", "greater than or equal to 8192"),
         ("AURA_HTTP_PORT", "50051", "must differ from AURA_PORT"),
+        ("AURA_HOST", "", "at least 1 character"),
+        ("AURA_RATE_LIMIT_PER_PEER", "-1", "greater than or equal to 0"),
+        ("AURA_RATE_LIMIT_PER_ACCOUNT", "nan", "less than or equal to 1000000"),
+        ("AURA_MAXIMUM_METADATA_BYTES", "100", "greater than or equal to 8192"),
+        ("AURA_MAXIMUM_STREAMS_PER_CONNECTION", "0", "greater than or equal to 1"),
+        ("AURA_CONNECTION_IDLE_SECONDS", "0", "greater than 0"),
     ],
 )
-def test_says_what_is_wrong_with_mail_passwords_and_ports(variable: str, value: str, says: str):
+def test_says_what_is_wrong_with_a_value(variable: str, value: str, says: str):
     (problem,) = problems_of(**{variable: value})
 
     assert variable in problem

@@ -40,7 +40,18 @@ FAULTS = {
     "port of letters": (":50051", ":http", "processes.core.address: must be HOST:PORT"),
     "port 0": (":50051", ":0", "processes.core.address: must be HOST:PORT"),
     "port too high": (":50051", ":65536", "processes.core.address: must be HOST:PORT"),
-    "open to the network": ("127.0.0.1", "10.1.2.3", "processes.core.address: must be on a loopback address"),
+    "open to the network": ("127.0.0.1", "10.1.2.3", "process core would serve without encryption at 10.1.2.3:50051"),
+    "open to the network by name": ("127.0.0.1", "core.example.com", "set AURA_ALLOW_PLAINTEXT=true"),
+    "all addresses": (
+        "127.0.0.1",
+        "0.0.0.0",
+        "processes.core.address: must be an address that the other processes reach",
+    ),
+    "open HTTP": (
+        'address = "127.0.0.1:50051"',
+        'address = "10.1.2.3:50051"\nhttp_port = 8080',
+        "process core would serve HTTP, which is not encrypted, at 10.1.2.3",
+    ),
     "name with capitals": ("processes.core", "processes.Core", "processes.Core: a process's name is of lower-case"),
     "no address": (
         'address = "[::1]:50052"',
@@ -117,6 +128,18 @@ def test_files_for_encryption_are_beside_the_topology_and_named_after_processes(
     assert topology.tls.of("care").certificate == tmp_path / "care.pem"
     assert topology.tls.of("care").authority == tmp_path / "ca.pem"
     assert topology.tls.mutual
+
+
+def test_takes_addresses_that_others_reach_with_encryption_or_when_told_to(tmp_path: Path):
+    text = GOOD.replace("127.0.0.1", "10.1.2.3").replace("[::1]", "care.example.com")
+    tls = '\n[tls]\nauthority = "ca.pem"\ncertificate = "ca.pem"\nkey = "ca.pem"\n'
+    (tmp_path / "ca.pem").write_text("")
+
+    encrypted = read_topology(written(tmp_path, text + tls), MODULES)
+    allowed = read_topology(written(tmp_path, text), MODULES, allow_plaintext=True)
+
+    for topology in (encrypted, allowed):
+        assert [each.address for each in topology.processes.values()] == ["10.1.2.3:50051", "care.example.com:50052"]
 
 
 def test_without_a_file_everything_is_in_one_process():

@@ -24,6 +24,7 @@ from aura.kernel.idempotency import (
     forget_expired,
     idempotency_table,
 )
+from aura.kernel.security.access_changes import AccessChanges
 from aura.kernel.unit_of_work import UnitOfWork
 from aura.modules import AURA_MODULES
 from aura.users.models.user import users_table
@@ -52,6 +53,7 @@ def work_on(database: Database, *arguments: Any, **options: Any) -> UnitOfWork:
         outbox=outbox,
         delivery=NO_DELIVERY,
         audit_trail=AuditTrail(module="users", database=database),
+        access_changes=AccessChanges(),
     )
 
 

@@ -29,6 +29,7 @@ from tests.support.accounts import audited
 from tests.support.cluster import KEYS
 from tests.support.failures import failure_of
 from tests.support.platform import Platform
+from tests.support.root import ALL_ROLES, root_channel
 
 MODULE = "mentalhealth"
 METHOD = "/aura.audit.v1.AuditService/ListAuditEntries"
@@ -220,7 +221,7 @@ async def channels(database_url: URL, tmp_path: Path) -> AsyncIterator[dict[str,
             await stack.enter_async_context(running(topology, name, database_url, tmp_path)) for name in ("p0", "p1")
         ]
         yield {
-            host.process.name: await stack.enter_async_context(grpc.aio.insecure_channel(host.address))
+            host.process.name: await stack.enter_async_context(root_channel(host.address, process=host.process.name))
             for host in hosts
         }
 
@@ -263,7 +264,7 @@ async def test_an_error_comes_through_as_it_is(channels: dict[str, grpc.aio.Chan
 
 async def test_what_was_passed_on_once_is_not_passed_on_again(channels: dict[str, grpc.aio.Channel]):
     token = InternalIdentities(KEYS).seal(
-        Identity(user="local", module="", forwarded=True), method=METHOD, process="p0"
+        Identity(user="local", module="", forwarded=True, roles=ALL_ROLES), method=METHOD, process="p0"
     )
     request = pb.ListAuditEntriesRequest(module=MODULE)
 
@@ -278,7 +279,7 @@ async def test_a_module_whose_process_is_away_is_unavailable(database_url: URL, 
     topology = topology_of((("users",), (MODULE,)))
     async with (
         running(topology, "p0", database_url, tmp_path) as host,
-        grpc.aio.insecure_channel(host.address) as channel,
+        root_channel(host.address, process=host.process.name) as channel,
     ):
         stub = AuditServiceStub(channel)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,10 +12,6 @@ from typing import Any
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from sqlalchemy import URL
@@ -24,7 +19,8 @@ from sqlalchemy import URL
 from aura.kernel.host import Host
 from aura.kernel.security.internal_identity import IDENTITY_METADATA, Identity, InternalIdentities
 from aura.kernel.settings import Settings
-from aura.kernel.topology import Process, TlsFiles, Topology, TopologyError
+from aura.kernel.tls import TlsError, TlsFiles
+from aura.kernel.topology import Process, Topology
 from aura.modules import AURA_MODULES
 from generated.aura.mentalhealth.v1 import disorder_service_pb2, disorder_service_pb2_grpc
 from generated.aura.mentalhealth.v1.therapy_session_service_pb2 import ScheduleTherapySessionRequest
@@ -36,8 +32,10 @@ from generated.aura.users.v1 import user_service_pb2
 from generated.aura.users.v1.user_pb2 import User
 from generated.aura.users.v1.user_service_pb2_grpc import UserServiceStub
 from tests.partitions.partitions import topology_of
+from tests.support.certificates import certificates, credentials
 from tests.support.cluster import KEYS
 from tests.support.failures import failure_of
+from tests.support.root import ROOT, CallerChannel, as_root, root_channel, vouched
 
 DISORDER = disorder_service_pb2.GetDisorderRequest(code="F33.1")
 
@@ -98,7 +96,7 @@ async def test_a_module_whose_process_is_away_is_unavailable_within_the_deadline
 ):
     async with (
         running(topology, "p1", database_url, tmp_path) as care,
-        grpc.aio.insecure_channel(care.address) as channel,
+        root_channel(care.address, process="p1") as channel,
     ):
         called: Any = TherapySessionServiceStub(channel).ScheduleTherapySession(
             booking("0190a000-0000-7000-8000-000000000001", "0190a000-0000-7000-8000-000000000002"), timeout=1.5
@@ -125,7 +123,7 @@ async def test_without_a_deadline_a_caller_does_not_wait_for_ever(
     monkeypatch.setattr("aura.kernel.remote.PATIENCE_SECONDS", 0.5)
     async with (
         running(topology, "p1", database_url, tmp_path) as care,
-        grpc.aio.insecure_channel(care.address) as channel,
+        root_channel(care.address, process="p1") as channel,
     ):
         request = user_service_pb2.GetUserRequest(user_id="0190a000-0000-7000-8000-000000000001")
 
@@ -139,7 +137,7 @@ async def test_a_call_that_begins_while_a_process_starts_waits_for_it(
 ):
     async with (
         running(topology, "p1", database_url, tmp_path) as care,
-        grpc.aio.insecure_channel(care.address) as channel,
+        root_channel(care.address, process="p1") as channel,
     ):
         request = user_service_pb2.CreateUserRequest(
             user=User(email="a@example.com", display_name="A", roles=[ROLE_PATIENT])
@@ -157,7 +155,7 @@ async def test_a_process_that_comes_back_is_reached_without_a_restart(
 ):
     async with (
         running(topology, "p1", database_url, tmp_path) as care,
-        grpc.aio.insecure_channel(care.address) as channel,
+        root_channel(care.address, process="p1") as channel,
     ):
         sessions = TherapySessionServiceStub(channel)
         async with running(topology, "p0", database_url, tmp_path):
@@ -183,7 +181,7 @@ async def test_a_proxy_of_the_machine_is_not_for_calls_between_processes(
     async with (
         running(topology, "p0", database_url, tmp_path),
         running(topology, "p1", database_url, tmp_path) as care,
-        grpc.aio.insecure_channel(care.address, options=[("grpc.enable_http_proxy", 0)]) as channel,
+        root_channel(care.address, process="p1", options=[("grpc.enable_http_proxy", 0)]) as channel,
     ):
         therapist, patient = await people(channel)
         session = await TherapySessionServiceStub(channel).ScheduleTherapySession(
@@ -207,7 +205,7 @@ async def test_a_module_cannot_call_what_it_does_not_declare_by_any_way(
     async with (
         running(topology, "p0", database_url, tmp_path),
         running(topology, "p1", database_url, tmp_path),
-        grpc.aio.insecure_channel(topology.process(process).address) as channel,
+        root_channel(topology.process(process).address, process=process) as channel,
     ):
         stub = disorder_service_pb2_grpc.DisorderServiceStub(channel)
 
@@ -225,8 +223,8 @@ async def test_every_process_answers_for_all_modules(topology: Topology, databas
         running(topology, "p0", database_url, tmp_path) as core,
         running(topology, "p1", database_url, tmp_path) as care,
     ):
-        for address in (core.address, care.address):
-            async with grpc.aio.insecure_channel(address) as channel:
+        for process, address in (("p0", core.address), ("p1", care.address)):
+            async with root_channel(address, process=process) as channel:
                 listed = await ModuleServiceStub(channel).ListModules(modules.ListModulesRequest())
                 hosted = {each.module_id: (each.process, each.address, each.health) for each in listed.modules}
                 assert hosted == {
@@ -250,7 +248,7 @@ async def test_the_health_of_a_module_elsewhere_is_that_of_its_process(
 ):
     async with (
         running(topology, "p1", database_url, tmp_path) as care,
-        grpc.aio.insecure_channel(care.address) as channel,
+        root_channel(care.address, process="p1") as channel,
     ):
         health = health_pb2_grpc.HealthStub(channel)
 
@@ -286,7 +284,7 @@ async def test_a_call_is_passed_on_once_only(database_url: URL, tmp_path: Path):
     async with (
         running(first, "p0", database_url, tmp_path) as one,
         running(Topology(processes=swapped), "p1", database_url, tmp_path),
-        grpc.aio.insecure_channel(one.address) as channel,
+        root_channel(one.address, process="p0") as channel,
     ):
         failure = await failure_of(
             disorder_service_pb2_grpc.DisorderServiceStub(channel).GetDisorder(DISORDER, timeout=5)
@@ -309,7 +307,7 @@ async def test_a_check_of_health_is_passed_on_once_only(database_url: URL, tmp_p
     async with (
         running(first, "p0", database_url, tmp_path) as one,
         running(swapped, "p1", database_url, tmp_path),
-        grpc.aio.insecure_channel(one.address) as channel,
+        root_channel(one.address, process="p0") as channel,
     ):
         request = health_pb2.HealthCheckRequest(service="aura.mentalhealth.v1.DisorderService")
 
@@ -326,7 +324,7 @@ async def test_watching_the_health_of_a_module_elsewhere_tells_of_its_changes(
     request = health_pb2.HealthCheckRequest(service="aura.users.v1.UserService")
     async with (
         running(topology, "p1", database_url, tmp_path) as care,
-        grpc.aio.insecure_channel(care.address) as channel,
+        root_channel(care.address, process="p1") as channel,
     ):
         watch = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=20)
         before = (await watch.read()).status
@@ -340,33 +338,6 @@ async def test_watching_the_health_of_a_module_elsewhere_tells_of_its_changes(
 
 
 # Encryption
-
-
-def certificates(folder: Path, names: tuple[str, ...], *, authority: str = "ca") -> None:
-    """Writes an authority and what it signed, for 127.0.0.1."""
-    now, key = datetime.now(UTC), ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, authority)])
-
-    def signed(name: x509.Name, public_key: Any, extensions: list[x509.ExtensionType]) -> bytes:
-        builder = x509.CertificateBuilder().subject_name(name).issuer_name(issuer).public_key(public_key)
-        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(hours=1))
-        builder = builder.not_valid_after(now + timedelta(hours=1))
-        for extension in extensions:
-            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-        return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    root = x509.BasicConstraints(ca=True, path_length=None)
-    (folder / f"{authority}.pem").write_bytes(signed(issuer, key.public_key(), [root]))
-    for name in names:
-        own = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        place = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        (folder / f"{name}.pem").write_bytes(signed(subject, own.public_key(), [place]))
-        (folder / f"{name}.key").write_bytes(
-            own.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
 
 
 @pytest.mark.parametrize("mutual", [False, True], ids=["tls", "mutual tls"])
@@ -386,25 +357,53 @@ async def test_calls_between_processes_can_be_encrypted(
     )
     encrypted = Topology(processes=topology.processes, tls=tls)
 
-    def credentials(name: str) -> grpc.ChannelCredentials:
-        pair = ((tmp_path / f"{name}.key").read_bytes(), (tmp_path / f"{name}.pem").read_bytes())
-        return grpc.ssl_channel_credentials((tmp_path / "ca.pem").read_bytes(), *(pair if mutual else ()))
-
     async with (
         running(encrypted, "p0", database_url, tmp_path),
         running(encrypted, "p1", database_url, tmp_path) as care,
     ):
-        async with grpc.aio.secure_channel(care.address, credentials("client")) as channel:
+        async with grpc.aio.secure_channel(care.address, credentials(tmp_path, "client" if mutual else None)) as secure:
+            channel = as_root(secure, process="p1")
             therapist, patient = await people(channel)
             session = await TherapySessionServiceStub(channel).ScheduleTherapySession(booking(therapist, patient))
             assert session.therapist_id == therapist
-        async with grpc.aio.insecure_channel(care.address) as channel:
+        async with root_channel(care.address, process="p1") as channel:
             plain = await failure_of_anything(channel)
-        async with grpc.aio.secure_channel(care.address, credentials("mallory")) as channel:
-            stranger = await failure_of_anything(channel)
+        async with grpc.aio.secure_channel(
+            care.address, credentials(tmp_path, "mallory" if mutual else None)
+        ) as secure:
+            stranger = await failure_of_anything(as_root(secure, process="p1"))
 
     assert plain is grpc.StatusCode.UNAVAILABLE
     assert stranger is (grpc.StatusCode.UNAVAILABLE if mutual else grpc.StatusCode.OK)
+
+
+async def test_new_certificates_need_no_restart(topology: Topology, database_url: URL, tmp_path: Path):
+    certificates(tmp_path, ("p0", "p1"))
+    tls = TlsFiles(
+        authority=tmp_path / "ca.pem",
+        certificate=tmp_path / "{process}.pem",
+        key=tmp_path / "{process}.key",
+        mutual=True,
+    )
+    encrypted = Topology(processes=topology.processes, tls=tls)
+    async with running(encrypted, "p1", database_url, tmp_path) as care:
+        async with (
+            running(encrypted, "p0", database_url, tmp_path),
+            grpc.aio.secure_channel(care.address, credentials(tmp_path, "p0")) as secure,
+        ):
+            channel = as_root(secure, process="p1")
+            therapist, patient = await people(channel)
+            sessions = TherapySessionServiceStub(channel)
+            await sessions.ScheduleTherapySession(booking(therapist, patient), timeout=5)
+
+        certificates(tmp_path, ("p0", "p1"))
+
+        async with (
+            running(encrypted, "p0", database_url, tmp_path),
+            grpc.aio.secure_channel(care.address, credentials(tmp_path, "p0")) as secure,
+        ):
+            sessions = TherapySessionServiceStub(as_root(secure, process="p1"))
+            await sessions.ScheduleTherapySession(booking(therapist, patient, hours=26), timeout=5)
 
 
 async def test_a_key_that_is_not_the_certificates_is_named(topology: Topology, database_url: URL, tmp_path: Path):
@@ -417,7 +416,7 @@ async def test_a_key_that_is_not_the_certificates_is_named(topology: Topology, d
     }
     encrypted = Topology(processes=topology.processes, tls=TlsFiles(**files, mutual=True))
 
-    with pytest.raises(TopologyError, match=r"p0\.key is not the key of .*p0\.pem"):
+    with pytest.raises(TlsError, match=r"p0\.key is not the key of .*p0\.pem"):
         async with running(encrypted, "p0", database_url, tmp_path):
             pass
 
@@ -427,7 +426,8 @@ async def test_processes_with_other_keys_do_not_blame_the_caller(
 ):
     async with running(topology, "p1", database_url, tmp_path) as care:
         care.registry._identities._key = bytes(32)
-        async with running(topology, "p0", database_url, tmp_path), grpc.aio.insecure_channel(care.address) as channel:
+        async with running(topology, "p0", database_url, tmp_path), grpc.aio.insecure_channel(care.address) as outside:
+            channel = CallerChannel(outside, vouched(ROOT, "p1", care.registry._identities))
             request = user_service_pb2.GetUserRequest(user_id="0190a000-0000-7000-8000-000000000001")
 
             failure = await failure_of(UserServiceStub(channel).GetUser(request, timeout=5))

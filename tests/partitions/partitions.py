@@ -21,6 +21,7 @@ from aura.kernel.module import ModuleSpec
 from aura.kernel.settings import Settings
 from aura.kernel.topology import Process, Topology
 from tests.support.cluster import KEYS
+from tests.support.root import CallerChannel, root_channel
 from tests.support.server_process import ServerProcess, write_secret_key
 
 Partition = tuple[tuple[str, ...], ...]
@@ -76,21 +77,27 @@ def write_topology(path: Path, topology: Topology) -> Path:
     lines = []
     for process in topology.processes.values():
         modules = ", ".join(f'"{module}"' for module in process.modules)
-        lines += [f"[processes.{process.name}]", f"modules = [{modules}]", f'address = "{process.address}"', ""]
+        lines += [f"[processes.{process.name}]", f"modules = [{modules}]", f'address = "{process.address}"']
+        lines += [f"http_port = {process.http_port}"] if process.http_port else []
     path.write_text("\n".join(lines))
     return path
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """A platform that runs: a channel to each of its processes."""
+    """A platform that runs: two channels to each of its processes, on one of which root calls."""
 
     topology: Topology
-    channels: Sequence[grpc.aio.Channel]
+    channels: Sequence[CallerChannel]
+    outside_channels: Sequence[grpc.aio.Channel]
 
-    def channel(self, number: int) -> grpc.aio.Channel:
-        """One of the channels; which one must make no difference."""
+    def channel(self, number: int) -> Any:
+        """One of the channels on which root calls; which one must make no difference."""
         return self.channels[number % len(self.channels)]
+
+    def outside(self, number: int) -> grpc.aio.Channel:
+        """One of the channels on which nobody is known who does not say it."""
+        return self.outside_channels[number % len(self.outside_channels)]
 
 
 @asynccontextmanager
@@ -164,8 +171,8 @@ async def as_processes(
 
 
 async def _connected(topology: Topology, stack: AsyncExitStack) -> Spread:
-    channels = [
-        await stack.enter_async_context(grpc.aio.insecure_channel(process.address))
-        for process in topology.processes.values()
-    ]
-    return Spread(topology=topology, channels=channels)
+    channels, outside = [], []
+    for name, process in topology.processes.items():
+        channels.append(await stack.enter_async_context(root_channel(process.address, process=name)))
+        outside.append(await stack.enter_async_context(grpc.aio.insecure_channel(process.address)))
+    return Spread(topology=topology, channels=channels, outside_channels=outside)

@@ -24,6 +24,7 @@ from aura.kernel.database import Database, sync_url
 from aura.kernel.events.inbox import NO_DELIVERY
 from aura.kernel.events.outbox import Outbox
 from aura.kernel.idempotency import IdempotentRequest, idempotency_table
+from aura.kernel.security.access_changes import AccessChanges
 from aura.kernel.unit_of_work import UnitOfWork
 from tests.partitions.partitions import launched, topology_of
 from tests.partitions.probe.code import server_arguments
@@ -108,6 +109,7 @@ async def _publish(url: URL, size: Size) -> None:
                 outbox=outbox,
                 delivery=NO_DELIVERY,
                 audit_trail=AuditTrail(module=PUBLISHER, database=database),
+                access_changes=AccessChanges(),
             )
             async with work:
                 work.publish(message(subject=str(subject), number=counts[subject]))

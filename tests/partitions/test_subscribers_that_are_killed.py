@@ -16,6 +16,7 @@ from tests.partitions.partitions import Partition, launched, partitions_of, topo
 from tests.partitions.probe.code import server_arguments
 from tests.partitions.probe.specs import NAMES, PUBLISHER, SUBSCRIBERS
 from tests.support.events import until_handled
+from tests.support.root import root_channel
 from tests.support.server_process import ServerProcess
 
 ALL = list(partitions_of(NAMES))
@@ -33,7 +34,9 @@ async def test_every_effect_happens_once_and_in_order(
         await asyncio.gather(*(asyncio.to_thread(server.wait_until_serving) for server in servers))
         ends: list[str] = []
         reviving = asyncio.create_task(_revive(servers, ends))
-        async with grpc.aio.insecure_channel(next(iter(topology.processes.values())).address) as channel:
+        async with root_channel(
+            next(iter(topology.processes.values())).address, process=next(iter(topology.processes))
+        ) as channel:
             await _publish(channel)
         await until_handled(probe_url, [PUBLISHER], seconds=120)
         reviving.cancel()

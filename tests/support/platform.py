@@ -16,6 +16,7 @@ from sqlalchemy import URL
 from aura.kernel.clock import Clock
 from aura.kernel.events.relay_settings import RelaySettings
 from aura.kernel.host import Host
+from aura.kernel.security.internal_identity import Identity, InternalIdentities
 from aura.kernel.settings import Settings
 from aura.modules import AURA_MODULES
 from generated.aura.audit.v1.audit_service_pb2_grpc import AuditServiceStub
@@ -31,6 +32,7 @@ from generated.aura.users.v1.user_pb2 import User
 from generated.aura.users.v1.user_service_pb2 import CreateUserRequest
 from generated.aura.users.v1.user_service_pb2_grpc import UserServiceStub
 from tests.support.cluster import KEYS
+from tests.support.root import SINGLE, CallerChannel, root_channel, vouched
 
 
 class FakeClock:
@@ -48,21 +50,32 @@ class FakeClock:
 
 @dataclass
 class Platform:
-    """Stubs on a TCP channel to a host, and the clock that its modules read."""
+    """Stubs on a TCP channel to a host, on which root calls, and the clock that its modules read.
+
+    `accounts` are called from `outside`, on a channel on which nobody is known who does not say it; `managing` is the
+    same service, called by root.
+    """
 
     host: Host
-    channel: grpc.aio.Channel
+    channel: CallerChannel
+    outside: grpc.aio.Channel
     clock: FakeClock
 
     def __post_init__(self) -> None:
         self.users: Any = UserServiceStub(self.channel)
-        self.accounts: Any = AuthenticationServiceStub(self.channel)
+        self.accounts: Any = AuthenticationServiceStub(self.outside)
+        self.managing: Any = AuthenticationServiceStub(self.channel)
         self.sessions: Any = TherapySessionServiceStub(self.channel)
         self.disorders: Any = DisorderServiceStub(self.channel)
         self.events: Any = EventAdminServiceStub(self.channel)
         self.audit: Any = AuditServiceStub(self.channel)
         self.modules: Any = ModuleServiceStub(self.channel)
         self._people = 0
+
+    def acting_as(self, user: User) -> CallerChannel:
+        """Returns a channel on which a user calls, with the roles that they were created with."""
+        identity = Identity(user=user.user_id, module="", roles=frozenset(map(int, user.roles)))
+        return CallerChannel(self.outside, vouched(identity, SINGLE, InternalIdentities(KEYS)))
 
     async def create_user(self, *roles: Role.ValueType, **fields: Any) -> User:
         self._people += 1
@@ -114,6 +127,6 @@ async def running_platform(
         now=lambda: clock.now().timestamp(),
     )
     await host.start()
-    async with grpc.aio.insecure_channel(host.address) as channel:
-        yield Platform(host=host, channel=channel, clock=clock)
+    async with root_channel(host.address) as channel, grpc.aio.insecure_channel(host.address) as outside:
+        yield Platform(host=host, channel=channel, outside=outside, clock=clock)
     await host.stop(grace=0)

@@ -16,6 +16,7 @@ from typing import Self
 
 import psutil
 
+from aura.kernel.security.keys import KeyRing, read_secret_key
 from tests.support.cluster import KEYS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,6 +101,13 @@ class ServerProcess:
         found = SERVES.search(self.logs())
         assert found, f"no start report:\n{self.logs()}"
         return found[1]
+
+    @property
+    def keys(self) -> KeyRing:
+        """The keys that it works with."""
+        return read_secret_key(
+            Path(self._settings.get("SECRET_KEY_FILE") or self.data_dir / "secret.key"), create=False
+        )
 
     @property
     def pid(self) -> int:

@@ -92,6 +92,11 @@ SENSITIVE = {
     "aura.mentalhealth.v1.RescheduleTherapySessionRequest.reason": PHI,
     "aura.mentalhealth.v1.MarkNoShowRequest.reason": PHI,
     "aura.mentalhealth.v1.ListTherapySessionsRequest.patient_id": PHI,
+    "aura.mentalhealth.v1.EmergencyAccess.patient_id": PHI,
+    "aura.mentalhealth.v1.EmergencyAccess.reason": PHI,
+    "aura.mentalhealth.v1.BeginEmergencyAccessRequest.patient_id": PHI,
+    "aura.mentalhealth.v1.BeginEmergencyAccessRequest.reason": PHI,
+    "aura.mentalhealth.v1.ListEmergencyAccessesRequest.patient_id": PHI,
 }
 """Every field that is sensitive, as reviewed; whoever adds one, or takes one away, changes this list too."""
 

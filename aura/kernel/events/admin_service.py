@@ -90,6 +90,7 @@ class EventAdminServicer(pb_grpc.EventAdminServiceServicer):
         found: asyncio.Queue[Event] = asyncio.Queue(maxsize=REMEMBERED_EVENTS)
         sources = [*self._peers.streams("TailEvents", request), *(_follow(log, request) for log in self._logs)]
         following = [asyncio.create_task(_pour(source, found)) for source in sources]
+        next_one: asyncio.Task[Event] | None = None
         try:
             while True:
                 next_one = asyncio.create_task(found.get())
@@ -101,7 +102,7 @@ class EventAdminServicer(pb_grpc.EventAdminServiceServicer):
                     return
                 yield next_one.result()
         finally:
-            for task in following:
+            for task in (*following, *([next_one] if next_one else [])):
                 task.cancel()
 
     def _wake(self) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from sqlalchemy import text
 
+from aura.kernel.audit import AuditEntry, AuditTrail
+from aura.kernel.database import Parameters, Rows, rows_of
 from aura.kernel.ids import first_id_at
 from aura.kernel.times import to_timestamp
 from generated.aura.events.v1 import event_admin_service_pb2 as pb
@@ -28,6 +31,7 @@ class EventLog:
     def __init__(self, *, module: str, database: Database) -> None:
         self.module = module
         self._database = database
+        self._trail = AuditTrail(module=module, database=database)
         self._statements = {name: text(sql.format(schema=module)) for name, sql in _STATEMENTS.items()}
 
     async def lag(self) -> list[pb.SubscriptionLag]:
@@ -96,19 +100,29 @@ class EventLog:
     async def _release(self, chosen: pb.DeadLetterFilter, *, discard: bool) -> int:
         if chosen.source not in {"", self.module}:
             return 0
-        return len(await self._execute("release", discard=discard, **_conditions(chosen)))
+        conditions = _conditions(chosen)
+        entry = AuditEntry(action="events.discarded" if discard else "events.replayed", details=conditions)
+        async with self._database.engine.begin() as connection:
+
+            async def execute(statement: Any, parameters: Parameters = None) -> Rows:
+                return rows_of(await connection.execute(statement, parameters))
+
+            released = await execute(self._statements["release"], {"discard": discard, **conditions})
+            await self._trail.write(execute, [replace(entry, details={**conditions, "count": str(len(released))})])
+        return len(released)
 
     def _event(self, row: Any) -> event_pb2.Event:
+        """Returns an event as operators see it: without what it says, and of whom, for that may be health data."""
         return event_pb2.Event(
             event_id=str(row.event_id),
             type=row.event_type,
             subject=row.subject,
             source=self.module,
             time=to_timestamp(row.occur_time),
-            actor=event_pb2.EventActor(user_id=row.user_id, module=row.via_module),
+            actor=event_pb2.EventActor(module=row.via_module),
             trace_parent=row.trace_parent,
             request_id=row.request_id,
-            data=AnyMessage.FromString(row.data),
+            data=AnyMessage(type_url=AnyMessage.FromString(row.data).type_url),
         )
 
     async def _execute(self, name: str, **parameters: Any) -> Sequence[Any]:

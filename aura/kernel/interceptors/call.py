@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -32,11 +33,17 @@ class Method:
     opaque: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Call:
     """A call under way. Each interceptor fills in what it is responsible for.
 
-    `audited` becomes true once an entry that the call has written to an audit trail is committed.
+    Attributes:
+        actor: Who makes it.
+        forwarded: Whether another process has passed it on.
+        in_process: Whether a module of this process makes it.
+        only_own: Whether the caller is admitted for requests about themselves only.
+        revoked: Fails when the caller of a stream loses the right to it.
+        audited: Becomes true once an entry that the call has written to an audit trail is committed.
     """
 
     method: Method
@@ -47,6 +54,8 @@ class Call:
     actor: Actor = field(default_factory=Actor.local)
     forwarded: bool = False
     in_process: bool = False
+    only_own: bool = False
+    revoked: asyncio.Future[None] | None = None
     request: Message | None = None
     audited: bool = False
     started: float = field(default_factory=time.perf_counter)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from contextlib import aclosing
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import grpc
@@ -62,6 +63,9 @@ class Interceptor:
     def on_end(self, call: Call, error: BaseException | None) -> None:
         """Runs once, when the call's outcome is known; must not raise."""
 
+    async def on_refusal(self, call: Call, error: AuraError) -> None:
+        """Runs before the caller is told of an error; must not raise."""
+
 
 class InterceptorChain(grpc.aio.ServerInterceptor):
     """Applies interceptors to every method.
@@ -76,6 +80,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         self._on_response = _overriding(interceptors, "on_response")[::-1]
         self._on_error = _overriding(interceptors, "on_error")[::-1]
         self._on_end = _overriding(interceptors, "on_end")[::-1]
+        self._on_refusal = _overriding(interceptors, "on_refusal")[::-1]
         self._except = frozenset(except_services)
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
@@ -129,7 +134,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
                     raise
             finally:
                 self._leave(call, error)
-            return await _abort(call, error)
+            return await self._refuse(call, error)
 
         return serve
 
@@ -140,12 +145,13 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
             error: BaseException | None = None
             try:
                 await self._enter(call)
-                responses = behavior(self._checked(call, request), self._watched(call))
+                responses: Any = behavior(self._checked(call, request), self._watched(call))
                 if inspect.isawaitable(responses):  # a handler that writes to the context instead of yielding
-                    await responses
+                    await _or_end(call.revoked, responses)
                 else:
-                    async with aclosing(responses):
-                        async for response in responses:
+                    guarded: Any = responses if call.revoked is None else _until(call.revoked, responses)
+                    async with aclosing(guarded):
+                        async for response in guarded:
                             self._answer(call, response)
                             yield serialize(response)
             except BaseException as raised:
@@ -155,7 +161,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
             finally:
                 self._leave(call, error)
             if isinstance(error, AuraError):
-                await _abort(call, error)
+                await self._refuse(call, error)
 
         return serve
 
@@ -169,8 +175,8 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
     def _check(self, call: Call, request: Any) -> Any:
         if call.method.opaque:
             return request
-        if request is _MALFORMED:
-            raise MalformedRequest
+        if isinstance(request, AuraError):
+            raise request
         call.request = request
         for hook in self._on_request:
             hook(call, request)
@@ -204,9 +210,55 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
             raised = hook(call, raised)
         return raised
 
+    async def _refuse(self, call: Call, error: AuraError) -> NoReturn:
+        for hook in self._on_refusal:
+            await hook(call, error)
+        await _abort(call, error)
+
     def _leave(self, call: Call, error: BaseException | None) -> None:
         for hook in self._on_end:
             hook(call, error)
+
+
+async def _or_end(end: asyncio.Future[None] | None, handling: Awaitable[None]) -> None:
+    """Waits for a handler that writes its responses by hand; cancels it, and raises the error, if a future fails."""
+    if end is None:
+        await handling
+        return
+    running = asyncio.ensure_future(handling)
+    try:
+        await asyncio.wait((running, end), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not running.done():
+            running.cancel()
+            await asyncio.wait([running])
+    await (end if end.done() else running)
+
+
+async def _until(end: asyncio.Future[None], responses: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """Yields responses until a future fails, even while none comes; then raises its error."""
+    loop, context = asyncio.get_running_loop(), copy_context()  # one for all steps, as without this
+
+    async def step() -> Any:
+        return await anext(responses)
+
+    try:
+        while True:
+            following = loop.create_task(step(), context=context)
+            try:
+                await asyncio.wait((following, end), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not following.done():
+                    following.cancel()
+                    await asyncio.wait([following])
+            if end.done():
+                await end
+            try:
+                yield await following
+            except StopAsyncIteration:
+                return
+    finally:
+        await responses.aclose()  # type: ignore[attr-defined] # it is a generator
 
 
 class _WatchedContext:
@@ -254,11 +306,8 @@ def _unless_done(serialize: Serializer) -> Serializer:
     return finish
 
 
-_MALFORMED = object()
-
-
 def _tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
-    """Lets bytes that are no message through to the chain, for grpcio would answer with the parser's own words."""
+    """Hands the chain an error for bytes that are no message, for grpcio would answer with the parser's own words."""
     if deserialize is None:
         return None
 
@@ -266,6 +315,6 @@ def _tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], A
         try:
             return deserialize(data)
         except Exception:  # noqa: BLE001 whatever the parser raises means the same
-            return _MALFORMED
+            return MalformedRequest()
 
     return parse

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aura.kernel.contracts import access_of, module_of
+from aura.kernel.contracts import module_of
 from aura.kernel.errors import PermissionDenied
 from aura.kernel.interceptors.chain import Interceptor
 from aura.kernel.security.actor import KERNEL
-from generated.aura.options.v1 import access_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,24 +32,6 @@ class UndeclaredDependency(PermissionDenied):
         )
 
 
-class NotFromOutside(PermissionDenied):
-    """A method that only the platform itself may call was called from outside."""
-
-    reason = "CALLER_NOT_ADMITTED"
-
-    def __init__(self) -> None:
-        super().__init__("this method cannot be called from outside the platform")
-
-
-class NotForKernel(PermissionDenied):
-    """The platform itself called a method whose contract does not say so."""
-
-    reason = "CALLER_NOT_ADMITTED"
-
-    def __init__(self) -> None:
-        super().__init__(f"this method's contract does not name {KERNEL} among its callers")
-
-
 class DeclaredDependencies(Interceptor):
     """Refuses what a module calls without saying so in its specification, be it hosted here or elsewhere."""
 
@@ -58,21 +39,13 @@ class DeclaredDependencies(Interceptor):
         self._specs = specs
 
     async def on_call(self, call: Call) -> None:
-        """Checks a call that a module makes, or should have made.
+        """Checks a call that a module makes.
 
         Raises:
             UndeclaredDependency: The module does not declare that it makes it.
-            NotFromOutside: The call is from outside, and the method only for the platform itself.
-            NotForKernel: The platform itself calls a method that does not name it.
         """
         caller, path = call.actor.via_module, call.method.path
-        if caller is None:
-            if access_of(path).external == access_pb2.EXTERNAL_NONE:
-                raise NotFromOutside
-        elif caller == KERNEL:
-            if KERNEL not in access_of(path).callers:
-                raise NotForKernel
-        elif path != DELIVER:
+        if caller is not None and caller != KERNEL and path != DELIVER:
             require_declared(self._specs, module=caller, dependency=module_of(path))
 
 

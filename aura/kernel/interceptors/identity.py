@@ -9,7 +9,8 @@ from urllib.parse import unquote
 from aura.kernel.contracts import may_be_repeated
 from aura.kernel.interceptors.chain import DO_NOT_RETRY, Interceptor
 from aura.kernel.security.access_tokens import AccessTokenInvalid, bearer_token
-from aura.kernel.security.actor import LOCAL_ACTOR_ID, Actor
+from aura.kernel.security.actor import ANONYMOUS_ID, LOCAL_ACTOR_ID, Actor
+from aura.kernel.security.callers import ServiceNotCovered
 from aura.kernel.security.internal_identity import IDENTITY_METADATA, RESERVED_PREFIX, IdentityRefused
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ CALLER_MODULE, CALLER_USER = "aura-caller-module", "aura-caller-user"
 class CallerIdentity(Interceptor):
     """Reads the caller from what the in-process channel was bound to, or from the token of another process.
 
-    A call with neither is from outside: of whom its access token says, or the local actor's. Any other reserved
+    A call with neither is from outside: of whom its access token says, or of nobody knows whom. Any other reserved
     metadata is refused: someone tries to pass for what they are not.
     """
 
@@ -62,14 +63,19 @@ class CallerIdentity(Interceptor):
 
     async def _from_outside(self, call: Call) -> Actor:
         source = source_of(call.context.peer() or "")
+        nobody = call.actor = Actor(user_id=ANONYMOUS_ID, source=source)  # until it is known who it is
         if AUTHORIZATION not in call.metadata:
-            return Actor(user_id=LOCAL_ACTOR_ID, source=source)
+            return nobody
         values = [value for key, value in call.context.invocation_metadata() or () if key == AUTHORIZATION]
         token = bearer_token(values)
         if self._callers is None:
             raise AccessTokenInvalid
         service = call.method.path[1:].rpartition("/")[0]
-        return await self._callers.actor(token, service=service, source=source)
+        try:
+            return await self._callers.actor(token, service=service, source=source)
+        except ServiceNotCovered as refused:
+            call.actor = refused.actor
+            raise
 
     def _open(self, call: Call, token: str | bytes) -> None:
         path = call.method.path
@@ -82,6 +88,7 @@ class CallerIdentity(Interceptor):
         call.actor = Actor(
             user_id=identity.user,
             via_module=identity.module or None,
+            roles=identity.roles,
             session_id=identity.session,
             source=identity.source,
         )

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from generated.aura.options.v1.access_pb2 import ROLE_SERVICE
+
 LOCAL_ACTOR_ID = "local"
+"""Stands for a user where the platform does something by itself."""
+ANONYMOUS_ID = "anonymous"
+"""Stands for a user where the caller does not say who they are."""
+CLIENT = int(ROLE_SERVICE)
+"""The role of programs, which have no login sessions."""
 KERNEL = "kernel"
 """Stands for a module where the platform itself calls: a process, or the command line on the server's machine."""
 
@@ -29,8 +36,22 @@ class Actor:
 
     @classmethod
     def local(cls) -> Actor:
-        """Returns the caller on the server's own machine, who may do everything."""
+        """Returns what acts where the platform does something by itself."""
         return _LOCAL
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the caller has proved who they are."""
+        return self.user_id != ANONYMOUS_ID
+
+    @property
+    def is_revocable(self) -> bool:
+        """Whether the caller, who is from outside, has rights that may end."""
+        return bool(self.session_id) or CLIENT in self.roles
+
+    def holds(self, *roles: int) -> bool:
+        """Returns whether the caller holds one of some roles, given as numbers of `aura.options.v1.Role`."""
+        return not self.roles.isdisjoint(roles)
 
 
 _LOCAL = Actor(user_id=LOCAL_ACTOR_ID)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -14,11 +15,13 @@ from google.protobuf.message_factory import GetMessageClass
 
 from aura.kernel.contracts import describe
 from aura.kernel.errors import PermissionDenied, Unauthenticated
-from aura.kernel.security.access_tokens import AccessToken, AccessTokenInvalid, AccessTokens, PublicKeys
+from aura.kernel.security.access_tokens import AccessTokenInvalid, AccessTokens, PublicKeys
 from aura.kernel.security.actor import Actor
 
 ACCESS_SECONDS = 5.0
 """How long what a caller may be is taken for known."""
+ENDED_SECONDS = 1.0
+"""How soon it is asked again whether a caller without access has some: their old token is good for minutes."""
 KEYS_SECONDS = 60.0
 KEYS_AGAIN_SECONDS = 1.0
 """How soon keys are asked for again because of a key that is not known: anybody can make up its id."""
@@ -31,8 +34,9 @@ class ServiceNotCovered(PermissionDenied):
 
     reason = "CALLER_NOT_ADMITTED"
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, *, actor: Actor) -> None:
         super().__init__(f"this client may not call {service}; an admin says which services it may call")
+        self.actor = actor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,15 +68,15 @@ class AccessService:
         answer = await self._call("ListVerificationKeys")
         return {key.kid: Ed25519PublicKey.from_public_bytes(_decoded(key.x)) for key in answer.keys}
 
-    async def access(self, token: AccessToken) -> Any:
-        """Returns what the caller with a token is now.
+    async def access(self, *, subject: str, session: str) -> Any:
+        """Returns what the user of a login session is now, or, without a session, the client `subject`.
 
         Raises:
             Unauthenticated: The session, the user or the client is no more.
         """
-        if token.session:
-            return await self._call("GetAccess", session_id=token.session)
-        return await self._call("GetAccess", client_id=token.subject)
+        if session:
+            return await self._call("GetAccess", session_id=session)
+        return await self._call("GetAccess", client_id=subject)
 
     async def _call(self, name: str, **fields: str) -> Any:
         method = describe(self._service).methods_by_name[name]
@@ -94,6 +98,10 @@ class Callers:
         self._keys: PublicKeys = {}
         self._keys_at = -KEYS_SECONDS
         self._known: OrderedDict[str, _Access] = OrderedDict()
+        self._ended: OrderedDict[str, float] = OrderedDict()
+        self._changes = 0
+        self.changed = asyncio.Event()
+        """Set whenever something is forgotten."""
 
     async def actor(self, text: str, *, service: str, source: str) -> Actor:
         """Returns who calls a service with a token.
@@ -103,22 +111,46 @@ class Callers:
             ServiceNotCovered: It is a client's, and not good for the service.
         """
         token = await self._tokens.verify(text)
-        access = await self._access(token)
+        access = await self._access(token.subject, token.session)
         if access.user_id != token.subject:
             raise AccessTokenInvalid
+        actor = Actor(user_id=token.subject, roles=access.roles, session_id=token.session, source=source)
         if not token.session and service not in access.services:
-            raise ServiceNotCovered(service)
-        return Actor(user_id=token.subject, roles=access.roles, session_id=token.session, source=source)
+            raise ServiceNotCovered(service, actor=actor)
+        return actor
 
-    async def _access(self, token: AccessToken) -> _Access:
-        key = token.session or token.subject
+    async def again(self, actor: Actor) -> Actor:
+        """Returns what a caller, who was found before, is now.
+
+        Raises:
+            AccessTokenInvalid: They have no access any more.
+        """
+        access = await self._access(actor.user_id, actor.session_id)
+        return replace(actor, roles=access.roles)
+
+    def forget(self, changed: str) -> None:
+        """Forgets what is known of a user, a client or a session, given by its id; of all, if that is empty."""
+        self._changes += 1
+        self.changed.set()
+        if not changed:
+            self._known.clear()
+        for key in [key for key, access in self._known.items() if changed in {key, access.user_id}]:
+            del self._known[key]
+
+    async def _access(self, subject: str, session: str) -> _Access:
+        key, changes = session or subject, self._changes
         known = self._known.get(key)
         if known is not None and time.monotonic() - known.known_at < ACCESS_SECONDS:
             return known
         self._known.pop(key, None)
+        if time.monotonic() - self._ended.get(key, -ENDED_SECONDS) < ENDED_SECONDS:
+            raise AccessTokenInvalid
         try:
-            answer = await self._service.access(token)
+            answer = await self._service.access(subject=subject, session=session)
         except Unauthenticated:
+            self._ended[key] = time.monotonic()
+            if len(self._ended) > REMEMBERED_CALLERS:
+                self._ended.popitem(last=False)
             raise AccessTokenInvalid from None
         found = _Access(
             user_id=answer.user_id,
@@ -126,7 +158,8 @@ class Callers:
             services=frozenset(answer.services),
             known_at=time.monotonic(),
         )
-        self._known[key] = found
+        if changes == self._changes:  # otherwise it may be what was before
+            self._known[key] = found
         if len(self._known) > REMEMBERED_CALLERS:
             self._known.popitem(last=False)
         return found

@@ -15,7 +15,7 @@ RESERVED_PREFIX = "x-aura-"
 IDENTITY_METADATA = "x-aura-identity-bin"
 LIFETIME_SECONDS = 60
 CLOCK_SKEW_SECONDS = 5
-VERSION = b"2"
+VERSION = b"3"
 _MAC_BYTES = 32
 _FIELDS = 9
 _SEPARATOR = b"\0"
@@ -38,7 +38,7 @@ class Identity:
         user: The user on whose behalf it is made.
         module: The calling module; empty for a call from outside that another process has passed on.
         forwarded: Whether another process has passed it on.
-        security_version: The version of the user's rights that the caller knows.
+        roles: What the user may be, as numbers of `aura.options.v1.Role`; of callers from outside only.
         session: The login session of a caller from outside.
         source: The network address of a caller from outside.
     """
@@ -46,7 +46,7 @@ class Identity:
     user: str
     module: str
     forwarded: bool = False
-    security_version: int = 0
+    roles: frozenset[int] = frozenset()
     session: str = ""
     source: str = ""
 
@@ -70,7 +70,7 @@ class InternalIdentities:
             identity.module.encode(),
             identity.user.encode(),
             b"1" if identity.forwarded else b"0",
-            str(identity.security_version).encode(),
+            ",".join(map(str, sorted(identity.roles))).encode(),
             identity.session.encode(),
             identity.source.encode(),
             str(int(self._now()) + LIFETIME_SECONDS).encode(),
@@ -93,7 +93,7 @@ class InternalIdentities:
         fields = payload.split(_SEPARATOR)
         if fields[0] != VERSION or len(fields) != _FIELDS:
             raise IdentityRefused("is of another version of the platform")
-        _, module, user, forwarded, security_version, session, source, expiry, nonce = fields
+        _, module, user, forwarded, roles, session, source, expiry, nonce = fields
         remaining = int(expiry) - self._now()
         if not 0 < remaining <= LIFETIME_SECONDS + CLOCK_SKEW_SECONDS:
             raise IdentityRefused("has expired")
@@ -103,7 +103,7 @@ class InternalIdentities:
             user=user.decode(),
             module=module.decode(),
             forwarded=forwarded == b"1",
-            security_version=int(security_version),
+            roles=frozenset(map(int, filter(None, roles.split(b",")))),
             session=session.decode(),
             source=source.decode(),
         )

@@ -19,13 +19,17 @@ from aura.mentalhealth.application.interfaces.session_statistics import (
 from aura.mentalhealth.application.use_cases.schedule_therapy_session import Booking
 from aura.mentalhealth.domain.entities.disorder import Disorder, DisorderKind, canonical_code
 from aura.mentalhealth.domain.entities.disorder_match import DisorderMatch
+from aura.mentalhealth.domain.entities.emergency_access import EmergencyAccess
 from aura.mentalhealth.domain.entities.period import Period
 from aura.mentalhealth.domain.entities.therapy_session import CancellingParty, SessionState, TherapySession, Transition
 from aura.mentalhealth.domain.repositories.disorder_repository import DisorderFilter
+from aura.mentalhealth.domain.repositories.emergency_access_repository import EmergencyAccessFilter
 from aura.mentalhealth.domain.repositories.therapy_session_repository import SessionFilter
 from generated.aura.mentalhealth.v1 import (
     disorder_pb2,
     disorder_service_pb2,
+    emergency_access_pb2,
+    emergency_access_service_pb2,
     therapy_session_pb2,
     therapy_session_service_pb2,
 )
@@ -109,6 +113,29 @@ def session_to_proto(session: TherapySession) -> therapy_session_pb2.TherapySess
         create_time=to_timestamp(session.create_time),
         update_time=to_timestamp(session.update_time),
         etag=etag_of(session.version),
+    )
+
+
+def access_filter_from_proto(
+    request: emergency_access_service_pb2.ListEmergencyAccessesRequest,
+) -> EmergencyAccessFilter:
+    """Returns which emergency accesses a request asks for."""
+    return EmergencyAccessFilter(
+        user_id=UUID(request.user_id) if request.user_id else None,
+        patient_id=UUID(request.patient_id) if request.patient_id else None,
+    )
+
+
+def access_to_proto(access: EmergencyAccess) -> emergency_access_pb2.EmergencyAccess:
+    """Returns an emergency access as the contract describes it."""
+    return emergency_access_pb2.EmergencyAccess(
+        access_id=str(access.access_id),
+        user_id=str(access.user_id),
+        patient_id=str(access.patient_id),
+        reason=access.reason,
+        create_time=to_timestamp(access.create_time),
+        expire_time=to_timestamp(access.expire_time),
+        end_time=to_timestamp(access.end_time) if access.end_time else None,
     )
 
 

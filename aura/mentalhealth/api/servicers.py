@@ -8,12 +8,15 @@ from aura.kernel.interceptors.call import Context
 from aura.kernel.pagination import PageTokens, page_size_of
 from aura.kernel.security.actor import Actor
 from aura.mentalhealth.api import presenters
+from aura.mentalhealth.application.use_cases.begin_emergency_access import BeginEmergencyAccess
 from aura.mentalhealth.application.use_cases.cancel_therapy_session import CancelTherapySession
+from aura.mentalhealth.application.use_cases.end_emergency_access import EndEmergencyAccess
 from aura.mentalhealth.application.use_cases.end_therapy_session import EndTherapySession
 from aura.mentalhealth.application.use_cases.get_disorder import GetDisorder
 from aura.mentalhealth.application.use_cases.get_statistics import GetStatistics
 from aura.mentalhealth.application.use_cases.get_therapy_session import GetTherapySession
 from aura.mentalhealth.application.use_cases.list_disorders import ListDisorders
+from aura.mentalhealth.application.use_cases.list_emergency_accesses import ListEmergencyAccesses
 from aura.mentalhealth.application.use_cases.list_therapy_sessions import ListTherapySessions
 from aura.mentalhealth.application.use_cases.mark_no_show import MarkNoShow
 from aura.mentalhealth.application.use_cases.reschedule_therapy_session import RescheduleTherapySession
@@ -24,10 +27,13 @@ from aura.mentalhealth.application.use_cases.search_disorders import (
     SearchDisorders,
 )
 from aura.mentalhealth.application.use_cases.start_therapy_session import StartTherapySession
-from generated.aura.mentalhealth.v1 import disorder_pb2, therapy_session_pb2
+from aura.mentalhealth.domain.entities.emergency_access import DEFAULT_DURATION
+from generated.aura.mentalhealth.v1 import disorder_pb2, emergency_access_pb2, therapy_session_pb2
 from generated.aura.mentalhealth.v1 import disorder_service_pb2 as disorder_service
+from generated.aura.mentalhealth.v1 import emergency_access_service_pb2 as emergency_service
 from generated.aura.mentalhealth.v1 import therapy_session_service_pb2 as session_service
 from generated.aura.mentalhealth.v1.disorder_service_pb2_grpc import DisorderServiceServicer
+from generated.aura.mentalhealth.v1.emergency_access_service_pb2_grpc import EmergencyAccessServiceServicer
 from generated.aura.mentalhealth.v1.therapy_session_service_pb2_grpc import TherapySessionServiceServicer
 
 
@@ -178,3 +184,48 @@ class DisorderServicer(DisorderServiceServicer):
         limit = page_size_of(request.page_size, default=DEFAULT_MATCHES, maximum=MAXIMUM_MATCHES)
         found = await self._search.execute(request.query, billable_only=request.billable_only, limit=limit)
         return disorder_service.SearchDisordersResponse(matches=map(presenters.match_to_proto, found))
+
+
+class EmergencyAccessServicer(EmergencyAccessServiceServicer):
+    """Parses, calls, presents."""
+
+    def __init__(
+        self,
+        *,
+        begin: BeginEmergencyAccess,
+        end: EndEmergencyAccess,
+        list_accesses: ListEmergencyAccesses,
+        page_tokens: PageTokens,
+        actor: Actor,
+    ) -> None:
+        self._begin = begin
+        self._end = end
+        self._list = list_accesses
+        self._page_tokens = page_tokens
+        self._actor = actor.user_id
+
+    async def BeginEmergencyAccess(
+        self, request: emergency_service.BeginEmergencyAccessRequest, context: Context
+    ) -> emergency_access_pb2.EmergencyAccess:
+        """Begins an emergency access."""
+        duration = request.duration.ToTimedelta() if request.HasField("duration") else DEFAULT_DURATION
+        access = await self._begin.execute(UUID(request.patient_id), reason=request.reason, duration=duration)
+        return presenters.access_to_proto(access)
+
+    async def EndEmergencyAccess(
+        self, request: emergency_service.EndEmergencyAccessRequest, context: Context
+    ) -> emergency_access_pb2.EmergencyAccess:
+        """Ends an emergency access."""
+        return presenters.access_to_proto(await self._end.execute(UUID(request.access_id)))
+
+    async def ListEmergencyAccesses(
+        self, request: emergency_service.ListEmergencyAccessesRequest, context: Context
+    ) -> emergency_service.ListEmergencyAccessesResponse:
+        """Lists emergency accesses."""
+        position = self._page_tokens.open(request=request, actor=self._actor)
+        where = presenters.access_filter_from_proto(request)
+        page = await self._list.execute(where, after=position, page_size=page_size_of(request.page_size))
+        return emergency_service.ListEmergencyAccessesResponse(
+            accesses=map(presenters.access_to_proto, page.items),
+            next_page_token=self._page_tokens.seal(page.end, request=request, actor=self._actor),
+        )

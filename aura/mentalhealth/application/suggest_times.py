@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from aura.mentalhealth.application.interfaces.access_audit import AccessAudit
 from aura.mentalhealth.domain.entities.period import Period
 from aura.mentalhealth.domain.entities.therapy_session import TherapySession
 from aura.mentalhealth.domain.errors import SessionOverlaps
@@ -17,11 +18,13 @@ LOOK_AHEAD = timedelta(days=14)
 class SuggestTimes:
     """Finds the next times at which both participants of a session are free."""
 
-    def __init__(self, *, sessions: TherapySessionRepository) -> None:
+    def __init__(self, *, sessions: TherapySessionRepository, access_audit: AccessAudit) -> None:
         self._sessions = sessions
+        self._access_audit = access_audit
 
     async def refusal(self, session: TherapySession) -> SessionOverlaps:
         """Returns the error that refuses the session's time and suggests later ones."""
+        await self._access_audit.refused(session)  # it tells that somebody is busy
         wanted = session.period
         during = Period(start=wanted.start, end=wanted.end + LOOK_AHEAD)
         busy = await self._sessions.busy_periods(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from aura.kernel.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound
+from aura.kernel.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound, PermissionDenied
 
 
 class SessionNotFound(NotFound):
@@ -15,6 +15,24 @@ class SessionNotFound(NotFound):
 
     def __init__(self) -> None:
         super().__init__("there is no such therapy session")
+
+
+class BookingNotAdmitted(PermissionDenied):
+    """Patients book for themselves, and therapists their own sessions."""
+
+    reason = "BOOKING_NOT_ADMITTED"
+
+    def __init__(self) -> None:
+        super().__init__("patients book sessions for themselves, and therapists their own; support books for others")
+
+
+class EmergencyAccessNotFound(NotFound):
+    """There is no such access, or none of the caller's."""
+
+    reason = "EMERGENCY_ACCESS_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("there is no such emergency access")
 
 
 class SessionOverlaps(FailedPrecondition):

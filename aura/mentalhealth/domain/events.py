@@ -1,4 +1,4 @@
-"""What has happened to a session."""
+"""What has happened to a session, or because of an emergency."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     from aura.mentalhealth.domain.entities.period import Period
@@ -55,3 +56,13 @@ class TherapySessionCancelled(SessionEvent):
 @dataclass(frozen=True, kw_only=True)
 class TherapySessionNoShow(SessionEvent):
     """The patient did not come."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmergencyAccessBegun:
+    """A therapist sees a patient who is not theirs."""
+
+    access_id: UUID
+    user_id: UUID
+    patient_id: UUID
+    expire_time: datetime

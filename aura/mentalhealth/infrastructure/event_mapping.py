@@ -9,11 +9,23 @@ from google.protobuf.message import Message
 from aura.kernel.audit import AuditEntry
 from aura.kernel.times import to_timestamp
 from aura.mentalhealth.domain import events
+from aura.mentalhealth.domain.entities.emergency_access import EmergencyAccess
 from generated.aura.mentalhealth.v1 import events_pb2, therapy_session_pb2
 
 
-def to_proto(event: events.SessionEvent) -> Message:
+def to_proto(event: events.SessionEvent | events.EmergencyAccessBegun) -> Message:
     """Returns an event as the contract has it."""
+    if isinstance(event, events.SessionEvent):
+        return _session_event(event)
+    return events_pb2.EmergencyAccessBegun(
+        access_id=str(event.access_id),
+        user_id=str(event.user_id),
+        patient_id=str(event.patient_id),
+        expire_time=to_timestamp(event.expire_time),
+    )
+
+
+def _session_event(event: events.SessionEvent) -> Message:
     whose: dict[str, Any] = {
         "session_id": str(event.session_id),
         "therapist_id": str(event.therapist_id),
@@ -38,7 +50,15 @@ def to_proto(event: events.SessionEvent) -> Message:
     raise TypeError(f"{type(event).__name__} is in no contract")
 
 
-def to_audit_entry(event: events.SessionEvent, *, action: str) -> AuditEntry:
+def to_audit_entry(event: events.SessionEvent | events.EmergencyAccessBegun, *, action: str) -> AuditEntry:
     """Returns an event as the audit trail has it: by its type's name, and with the ids of whom it concerns."""
+    if isinstance(event, events.EmergencyAccessBegun):
+        return emergency_entry(event, action=action)
     details = {"therapist_id": str(event.therapist_id), "patient_id": str(event.patient_id)}
     return AuditEntry(action=action, subject=str(event.session_id), details=details)
+
+
+def emergency_entry(access: EmergencyAccess | events.EmergencyAccessBegun, *, action: str) -> AuditEntry:
+    """Returns what has become of an emergency access as the audit trail has it; the reason stays with the access."""
+    details = {"user_id": str(access.user_id), "patient_id": str(access.patient_id)}
+    return AuditEntry(action=action, subject=str(access.access_id), details=details)

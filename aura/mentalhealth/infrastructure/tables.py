@@ -87,3 +87,15 @@ inactive_users = Table(
     Column("user_id", Uuid, primary_key=True),
     Column("create_time", DateTime(timezone=True), nullable=False),
 )
+
+emergency_accesses = Table(
+    "emergency_accesses",
+    metadata,
+    Column("access_id", Uuid, primary_key=True),
+    Column("user_id", Uuid, nullable=False),
+    Column("patient_id", Uuid, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("expire_time", DateTime(timezone=True), nullable=False),
+    Column("end_time", DateTime(timezone=True)),
+)

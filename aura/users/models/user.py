@@ -122,6 +122,11 @@ class User:
             update_time=now,
         )
 
+    @property
+    def is_active_admin(self) -> bool:
+        """Whether they can make others what they are."""
+        return self.state is UserState.ACTIVE and Role.ADMIN in self.roles
+
     def after(self, change: Change) -> User:
         """Returns the user as the change leaves them.
 

@@ -9,14 +9,27 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Insert, Text, Update, bindparam, insert, literal, select, tuple_, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Insert,
+    Text,
+    Update,
+    bindparam,
+    insert,
+    literal,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeEngine
 
 from aura.kernel.database import Execute, violated_constraint
 from aura.kernel.pagination import Position
 from aura.kernel.query import Query
-from aura.users.errors import EmailTaken, UserNotFound
+from aura.users.errors import EmailTaken, LastAdmin, UserNotFound
 from aura.users.models.user import (
     Change,
     Profile,
@@ -37,6 +50,7 @@ _GET_FOR_UPDATE = _BY_ID.with_for_update()
 _ADD = insert(users_table)
 _SAVE = update(users_table)
 _ADD_CHANGE = insert(user_changes_table)
+_LOCK_ADMINS = text("SELECT pg_advisory_xact_lock(hashtextextended('users/admins', 0))")
 
 
 class UserOrder(Enum):
@@ -95,6 +109,21 @@ class UserRepository:
         if not rows:
             raise UserNotFound([user_id])
         return _to_user(rows[0])
+
+    async def require_other_admin(self, user_id: UUID) -> None:
+        """Sees that somebody else is an active admin, and stays so until the unit of work ends.
+
+        Raises:
+            LastAdmin: Nobody is.
+        """
+        await self._execute(_LOCK_ADMINS)  # two admins who remove each other come one after the other
+        others = _SELECT.where(
+            users_table.c.roles.contains([Role.ADMIN]),
+            users_table.c.state == UserState.ACTIVE,
+            users_table.c.user_id != user_id,
+        )
+        if not await self._execute(others.limit(1)):
+            raise LastAdmin
 
     async def batch_get(self, user_ids: Sequence[UUID]) -> list[User]:
         """Returns users in the order of their ids.

@@ -119,6 +119,7 @@ class ServiceClients:
             if not await work.service_clients.end(client_id, self._clock.now()):
                 raise ServiceClientNotFound
             work.audit(AuditEntry(action="service_client.revoked", subject=str(client_id)))
+            work.access_changed(client_id)
             await work.commit()
 
     async def token(self, *, client_id: UUID, secret: str) -> tuple[str, datetime]:

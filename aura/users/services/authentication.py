@@ -116,6 +116,7 @@ class Authentication:
             elif not session.forgives(token.generation, now):
                 await work.login_sessions.save(session.ended(now, "REFRESH_TOKEN_REUSED"))
                 work.audit(_of_session("refresh_token.reused", session))
+                work.access_changed(session.session_id)
                 await work.commit()
                 raise RefreshTokenInvalid
         return await self._tokens.for_session(session)
@@ -142,6 +143,7 @@ class Authentication:
             if session.end_time is None:
                 await work.login_sessions.save(session.ended(self._clock.now(), "ENDED"))
                 work.audit(_of_session("login_session.ended", session))
+                work.access_changed(session_id)
                 await work.commit()
 
     async def change_password(self, *, current: str, new: str, user_agent: str) -> Tokens:
@@ -161,6 +163,7 @@ class Authentication:
                 raise CredentialsInvalid
             await work.accounts.set_password(account.user_id, password_hash, now)
             await work.login_sessions.end_all(account.user_id, now, "PASSWORD_CHANGED")
+            work.access_changed(account.user_id)
             session = self._new_session(account, user_agent, now)
             await work.login_sessions.add(session)
             await self._mail_queue.put(work, AccountMail(kind=MailKind.PASSWORD_CHANGED, email=account.email))

@@ -139,6 +139,7 @@ class RegistrationService:
                 raise CodeInvalid
             await work.accounts.set_password(account.user_id, password_hash, now)
             await work.login_sessions.end_all(account.user_id, now, "PASSWORD_RESET")
+            work.access_changed(account.user_id)
             await self._mail_queue.put(work, AccountMail(kind=MailKind.PASSWORD_CHANGED, email=account.email))
             work.audit(AuditEntry(action="password.reset", subject=str(account.user_id)))
             await work.commit()

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from enum import StrEnum
-from ipaddress import IPv6Address, ip_address, ip_network
 
 from aura.kernel.audit import AuditEntry, AuditTrail
 from aura.kernel.clock import Clock
+from aura.kernel.networks import network_of
 from aura.kernel.security.actor import Actor
 from aura.users.errors import TooManyAttempts, TooManyLogins
 from aura.users.models.throttle import Limit
@@ -21,8 +21,6 @@ ACCOUNT = Limit(attempts=10, pause=timedelta(minutes=15))
 """NIST SP 800-63B-4, 3.2.2 allows 100 in a row. The pause ends by itself: a stranger locks nobody out for long."""
 SOURCE = Limit(attempts=100, pause=timedelta(minutes=15))
 MAIL = Limit(attempts=5, pause=timedelta(hours=1))
-IPV6_NETWORK_BITS = 64
-"""Whoever has one IPv6 address has as many as this leaves over."""
 
 
 class Counted(StrEnum):
@@ -96,19 +94,6 @@ class Throttle:
 
     async def _admit(self, key: str, limit: Limit) -> bool:
         return await self._throttles.count(key, limit, self._clock.now()) <= limit.attempts
-
-
-def network_of(source: str) -> str:
-    """Returns whose attempts are counted together: those of an IPv4 address, or of the network of an IPv6 address."""
-    try:
-        address = ip_address(source.partition("%")[0])
-    except ValueError:
-        return source
-    if not isinstance(address, IPv6Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ip_network((address, IPV6_NETWORK_BITS), strict=False))
 
 
 def _key(counted: Counted, email: str) -> str:

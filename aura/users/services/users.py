@@ -98,6 +98,7 @@ class UserService:
         Raises:
             UserNotFound, EtagMismatch: As `update`.
             UserStateUnchanged: It is out of use already.
+            LastAdmin: Nobody else is an active admin.
         """
         return await self._apply(user_id, self._change(ChangeKind.DEACTIVATED, reason=reason), etag=etag)
 
@@ -127,6 +128,7 @@ class UserService:
             UserNotFound, EtagMismatch: As `update`.
             RoleNotHeld: They do not hold it.
             LastRole: They hold no other.
+            LastAdmin: Nobody else is an active admin.
         """
         change = self._change(ChangeKind.ROLE_REVOKED, role=role, reason=reason)
         return await self._apply(user_id, change, etag=etag)
@@ -167,11 +169,15 @@ class UserService:
         return changed
 
     async def _store(self, work: UsersUnitOfWork, user: User, changed: User, change: Change) -> None:
+        if user.is_active_admin and not changed.is_active_admin:
+            await work.users.require_other_admin(user.user_id)
         await work.users.save(changed, change)
         work.audit(audit_entry_of(changed, change))
         # Somebody who may see more may not stay logged in for as long.
         if change.kind in ENDING_SESSIONS or limits_of(changed.roles) != limits_of(user.roles):
             await work.login_sessions.end_all(user.user_id, change.occur_time, change.kind)
+        if (user.roles, user.state) != (changed.roles, changed.state):
+            work.access_changed(user.user_id)
         if (old := user.profile.email) != changed.profile.email:
             await work.codes.forget_reset_code(old)
             await self._mail_queue.put(work, AccountMail(kind=MailKind.EMAIL_CHANGED, email=old))

@@ -23,6 +23,7 @@ from tests.support.accounts import audited
 from tests.support.events import until_handled
 from tests.support.failures import failure_of
 from tests.support.platform import Platform, running_platform
+from tests.support.root import as_root
 
 REASON = "Ada told me that she cannot sleep"
 Entry = tuple[str, str, dict[str, str]]
@@ -178,7 +179,7 @@ async def forgetful(database_url: URL, tmp_path: Path) -> AsyncIterator[Platform
 
 @pytest.mark.parametrize("transport", ["tcp", "in_process"])
 async def test_a_servicer_that_forgets_the_trail_is_caught(forgetful: Platform, transport: str):
-    channel = forgetful.channel if transport == "tcp" else forgetful.host.channel
+    channel = forgetful.channel if transport == "tcp" else as_root(forgetful.host.channel)
     stub: Any = TherapySessionServiceStub(channel)
     request = pb.GetTherapySessionRequest(session_id="0190a000-0000-7000-8000-000000000001")
 

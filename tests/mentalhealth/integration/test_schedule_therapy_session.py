@@ -14,13 +14,17 @@ from aura.kernel.database import Database
 from aura.kernel.events.inbox import NO_DELIVERY
 from aura.kernel.events.outbox import Outbox
 from aura.kernel.idempotency import IdempotentRequest, idempotency_table
+from aura.kernel.security.access_changes import AccessChanges
 from aura.kernel.security.actor import Actor
+from aura.mentalhealth.application.emergencies import Emergencies
 from aura.mentalhealth.application.suggest_times import SuggestTimes
 from aura.mentalhealth.application.use_cases.get_therapy_session import GetTherapySession
 from aura.mentalhealth.application.use_cases.schedule_therapy_session import Booking, ScheduleTherapySession
 from aura.mentalhealth.domain.entities.participant import Participant
 from aura.mentalhealth.domain.entities.period import Period
+from aura.mentalhealth.domain.entities.viewer import Viewer
 from aura.mentalhealth.domain.errors import ParticipantNotFound, SessionOverlaps, TimeZoneUnknown
+from aura.mentalhealth.infrastructure.repositories.emergency_access_repository import PostgresEmergencyAccessRepository
 from aura.mentalhealth.infrastructure.repositories.therapy_session_repository import PostgresTherapySessionRepository
 from aura.mentalhealth.infrastructure.tables import session_participants, therapy_sessions
 from aura.mentalhealth.infrastructure.unit_of_work import PostgresUnitOfWork
@@ -54,14 +58,25 @@ def new_use_case(mentalhealth_database: Database) -> NewUseCase:
             outbox=Outbox(module="mentalhealth", publishes=AURA_MODULES["mentalhealth"].publishes),
             delivery=NO_DELIVERY,
             audit_trail=AuditTrail(module="mentalhealth", database=mentalhealth_database),
+            access_changes=AccessChanges(),
         ),
         get=GetTherapySession(
-            sessions=PostgresTherapySessionRepository(mentalhealth_database.execute), access_audit=FakeAccessAudit()
+            sessions=PostgresTherapySessionRepository(mentalhealth_database.execute),
+            access_audit=FakeAccessAudit(),
+            viewer=Viewer.platform(),
+            emergencies=Emergencies(
+                accesses=PostgresEmergencyAccessRepository(mentalhealth_database.execute),
+                clock=FakeClock(NOW),
+                viewer=Viewer.platform(),
+            ),
         ),
         users=FakeUserDirectory(*THERAPISTS, *PATIENTS),
-        suggest=SuggestTimes(sessions=PostgresTherapySessionRepository(mentalhealth_database.execute)),
+        suggest=SuggestTimes(
+            sessions=PostgresTherapySessionRepository(mentalhealth_database.execute), access_audit=FakeAccessAudit()
+        ),
         clock=FakeClock(NOW),
         actor=Actor(user_id="ada"),
+        viewer=Viewer.platform(),
     )
 
 

@@ -10,6 +10,7 @@ from aura.kernel.tooling.protos import PROTOS, generate
 from tests.partitions.probe.specs import NAMES, PUBLISHER
 
 HERE = Path(__file__).parent
+CALLERS = ", ".join(f'"{name}"' for name in NAMES)
 SERVICE = """syntax = "proto3";
 
 package aura.{name}.v1;
@@ -19,17 +20,17 @@ import "aura/probe/v1/plan.proto";
 
 service ProbeService {{
   rpc Run(aura.probe.v1.Plan) returns (aura.probe.v1.Report) {{
-    option (aura.options.v1.access) = {{external: EXTERNAL_PUBLIC}};
+    option (aura.options.v1.access) = {{external: EXTERNAL_PUBLIC, callers: [{callers}]}};
   }}
   rpc Stream(aura.probe.v1.Plan) returns (stream aura.probe.v1.Report) {{
     option idempotency_level = NO_SIDE_EFFECTS;
-    option (aura.options.v1.access) = {{external: EXTERNAL_PUBLIC}};
+    option (aura.options.v1.access) = {{external: EXTERNAL_PUBLIC, callers: [{callers}]}};
   }}
   rpc Collect(stream aura.probe.v1.Plan) returns (aura.probe.v1.Report) {{
-    option (aura.options.v1.access) = {{external: EXTERNAL_PUBLIC}};
+    option (aura.options.v1.access) = {{external: EXTERNAL_PUBLIC, callers: [{callers}]}};
   }}
   rpc Talk(stream aura.probe.v1.Plan) returns (stream aura.probe.v1.Report) {{
-    option (aura.options.v1.access) = {{external: EXTERNAL_PUBLIC}};
+    option (aura.options.v1.access) = {{external: EXTERNAL_PUBLIC, callers: [{callers}]}};
   }}
 }}
 """
@@ -52,7 +53,7 @@ message ProbeHappened {{
 """
 REVISION = """from alembic import op
 
-from aura.kernel.migrations import create_event_tables, drop_event_tables, create_idempotency_table
+from aura.kernel.migrations import create_audit_table, create_event_tables, create_idempotency_table, drop_event_tables
 
 revision, down_revision = "0001", None
 
@@ -63,11 +64,13 @@ def upgrade() -> None:
     op.execute("GRANT USAGE ON SEQUENCE {name}.effects_position_seq TO aura_{name}")
     create_idempotency_table("{name}")
     create_event_tables("{name}")
+    create_audit_table("{name}")
 
 
 def downgrade() -> None:
     op.execute("DROP TABLE {name}.runs")
     op.execute("DROP TABLE {name}.effects")
+    op.execute("DROP TABLE {name}.audit")
     drop_event_tables("{name}")
 """
 ENVIRONMENT = "from aura.kernel.migrations import run_migrations\n\nrun_migrations()\n"
@@ -79,7 +82,7 @@ def write_code(folder: Path) -> None:
     shutil.copytree(PROTOS / "aura" / "options", protos / "options")
     _write(protos / "probe" / "v1" / "plan.proto", (HERE / "plan.proto").read_text())
     for name in NAMES:
-        _write(protos / name / "v1" / "probe_service.proto", SERVICE.format(name=name))
+        _write(protos / name / "v1" / "probe_service.proto", SERVICE.format(name=name, callers=CALLERS))
         migrations = folder / "migrations" / name
         _write(migrations / "env.py", ENVIRONMENT)
         _write(migrations / "versions" / "0001_runs.py", REVISION.format(name=name))

@@ -13,7 +13,7 @@ from generated.aura.users.v1 import authentication_service_pb2 as pb
 from tests.support.accounts import PASSWORD, FakeMailer, set_password
 from tests.support.platform import Platform, running_platform
 
-QUICK = {"password_memory_kib": 8192}
+QUICK = {"password_memory_kib": 8192, "rate_limit_per_peer": 0, "rate_limit_per_account": 0}
 SignIn = Callable[..., Awaitable[pb.TokenPair]]
 
 

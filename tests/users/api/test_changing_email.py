@@ -76,7 +76,7 @@ async def test_a_stolen_token_is_not_enough(ada: Ada, mailer: FakeMailer):
     nobody = await failure_of(ada.platform.accounts.RequestEmailChange(anonymous))
 
     assert (update.reason, guess.reason) == ("EMAIL_PROOF_REQUIRED", "CREDENTIALS_INVALID")
-    assert nobody.reason == "SIGN_IN_REQUIRED"
+    assert nobody.reason == "ACCESS_TOKEN_MISSING"
     assert (await ada.email(), mailer.sent) == (OLD, [])
 
 

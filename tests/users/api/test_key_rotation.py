@@ -45,7 +45,7 @@ async def key_ids(platform: Platform) -> list[str]:
 
 
 async def rotate(platform: Platform, **options: Any) -> pb.RotateSigningKeyResponse:
-    return await platform.accounts.RotateSigningKey(pb.RotateSigningKeyRequest(), **options)
+    return await platform.managing.RotateSigningKey(pb.RotateSigningKeyRequest(), **options)
 
 
 async def test_no_call_fails_while_keys_change(accounts: Platform, sign_in: SignIn):

@@ -17,7 +17,7 @@ from sqlalchemy import URL
 from aura.kernel.database import sync_url
 from aura.users.errors import TooManyLogins
 from aura.users.services.password_hasher import PasswordHasher
-from aura.users.services.throttle import ACCOUNT, MAIL, SOURCE, network_of
+from aura.users.services.throttle import ACCOUNT, MAIL, SOURCE
 from generated.aura.users.v1 import authentication_service_pb2 as pb
 from tests.support.accounts import PASSWORD, FakeMailer, audited, bearer, codes_of, set_password
 from tests.support.failures import failure_of
@@ -210,20 +210,6 @@ async def test_a_source_is_locked_out_of_all_accounts_and_locks_none(accounts: P
     assert [action for action, _, _ in await audited(database_url)].count("source.locked") == 1
     accounts.clock.advance(SOURCE.pause)
     assert await accounts.accounts.Login(pb.LoginRequest(email=EMAIL, password=PASSWORD))
-
-
-@pytest.mark.parametrize(
-    ("source", "network"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("unix", "unix"),
-    ],
-)
-def test_the_addresses_of_one_network_are_counted_together(source: str, network: str):
-    assert network_of(source) == network
 
 
 async def test_addresses_are_not_kept_with_the_counts(accounts: Platform, database_url: URL):

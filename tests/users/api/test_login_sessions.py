@@ -15,7 +15,7 @@ from sqlalchemy import URL
 from aura.kernel.database import sync_url
 from aura.kernel.security import callers
 from aura.users.models.login_session import GRACE, LIVE_SESSIONS, RELAXED, STRICT
-from generated.aura.options.v1.access_pb2 import ROLE_ADMIN, ROLE_PATIENT, ROLE_THERAPIST
+from generated.aura.options.v1.access_pb2 import ROLE_ADMIN, ROLE_PATIENT, ROLE_SUPPORT, ROLE_THERAPIST
 from generated.aura.users.v1 import authentication_service_pb2 as pb
 from generated.aura.users.v1.user_service_pb2 import (
     DeactivateUserRequest,
@@ -55,7 +55,7 @@ async def test_fifty_refreshes_at_once_leave_one_live_family(accounts: Platform,
     assert renewed[0].refresh_token != tokens.refresh_token
     assert all(await asyncio.gather(*(is_in(accounts, each) for each in renewed)))
     assert await refresh(accounts, renewed[0].refresh_token)
-    sessions = await accounts.accounts.ListLoginSessions(pb.ListLoginSessionsRequest(user_id=tokens.user_id))
+    sessions = await accounts.managing.ListLoginSessions(pb.ListLoginSessionsRequest(user_id=tokens.user_id))
     assert [each.session_id for each in sessions.sessions] == [tokens.session_id]
     assert "refresh_token.reused" not in [action for action, _, _ in await audited(database_url)]
 
@@ -150,8 +150,8 @@ async def logout(platform: Platform, tokens: pb.TokenPair) -> None:
 
 async def revoke(platform: Platform, tokens: pb.TokenPair) -> None:
     request = pb.RevokeLoginSessionRequest(user_id=tokens.user_id, session_id=tokens.session_id)
-    await platform.accounts.RevokeLoginSession(request)
-    await platform.accounts.RevokeLoginSession(request)
+    await platform.managing.RevokeLoginSession(request)
+    await platform.managing.RevokeLoginSession(request)
 
 
 async def deactivate(platform: Platform, tokens: pb.TokenPair) -> None:
@@ -169,10 +169,10 @@ async def gain_role(platform: Platform, tokens: pb.TokenPair) -> None:
 
 
 async def lose_role(platform: Platform, tokens: pb.TokenPair) -> None:
-    granted = GrantRoleRequest(user_id=tokens.user_id, role=ROLE_ADMIN, reason="helps out")
+    granted = GrantRoleRequest(user_id=tokens.user_id, role=ROLE_SUPPORT, reason="helps out")
     await platform.users.GrantRole(granted)
     assert await is_in(platform, tokens)
-    await platform.users.RevokeRole(RevokeRoleRequest(user_id=tokens.user_id, role=ROLE_ADMIN, reason="leaves"))
+    await platform.users.RevokeRole(RevokeRoleRequest(user_id=tokens.user_id, role=ROLE_SUPPORT, reason="leaves"))
 
 
 async def change_password(platform: Platform, tokens: pb.TokenPair) -> None:
@@ -221,7 +221,7 @@ async def test_nobody_ends_a_session_in_somebody_elses_name(accounts: Platform, 
     tokens, other = await sign_in(), await sign_in()
     for session_id in (tokens.session_id, str(uuid.uuid4())):
         request = pb.RevokeLoginSessionRequest(user_id=other.user_id, session_id=session_id)
-        assert (await failure_of(accounts.accounts.RevokeLoginSession(request))).reason == "LOGIN_SESSION_NOT_FOUND"
+        assert (await failure_of(accounts.managing.RevokeLoginSession(request))).reason == "LOGIN_SESSION_NOT_FOUND"
 
     assert await is_in(accounts, tokens)
 

@@ -159,7 +159,7 @@ async def test_it_is_confirmed_by_a_right_code_only(accounts: Platform, sign_in:
     ],
 )
 async def test_who_is_not_logged_in_can_do_none_of_it(accounts: Platform, call: Any):
-    assert (await failure_of(call(accounts.accounts))).reason == "SIGN_IN_REQUIRED"
+    assert (await failure_of(call(accounts.accounts))).reason == "ACCESS_TOKEN_MISSING"
 
 
 async def test_the_secret_is_kept_sealed(ada: Ada, database_url: URL):

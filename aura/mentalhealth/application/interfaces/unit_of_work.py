@@ -7,7 +7,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, Self
 from uuid import UUID
 
-from aura.mentalhealth.domain.events import SessionEvent
+from aura.mentalhealth.domain.entities.emergency_access import EmergencyAccess
+from aura.mentalhealth.domain.events import EmergencyAccessBegun, SessionEvent
+from aura.mentalhealth.domain.repositories.emergency_access_repository import EmergencyAccessRepository
 from aura.mentalhealth.domain.repositories.inactive_user_repository import InactiveUserRepository
 from aura.mentalhealth.domain.repositories.therapy_session_repository import TherapySessionRepository
 
@@ -25,6 +27,11 @@ class UnitOfWork(AbstractAsyncContextManager["UnitOfWork", None], Protocol):
         """Who is not to be booked any more, inside the transaction."""
         ...
 
+    @property
+    def emergency_accesses(self) -> EmergencyAccessRepository:
+        """The emergency accesses, inside the transaction."""
+        ...
+
     async def __aenter__(self) -> Self:
         """Begins."""
         ...
@@ -33,8 +40,12 @@ class UnitOfWork(AbstractAsyncContextManager["UnitOfWork", None], Protocol):
         """Returns the session that this same request made or changed before; None if the request is new."""
         ...
 
-    def publish_all(self, events: Iterable[SessionEvent]) -> None:
+    def publish_all(self, events: Iterable[SessionEvent | EmergencyAccessBegun]) -> None:
         """Publishes events, and adds them to the audit trail, if the unit of work is committed."""
+        ...
+
+    def audit_end(self, access: EmergencyAccess) -> None:
+        """Adds the end of an emergency access to the audit trail, if the unit of work is committed."""
         ...
 
     async def commit(self, resource_id: UUID | None = None) -> None:

@@ -16,8 +16,9 @@ from aura.mentalhealth.application.use_cases.get_therapy_session import GetThera
 from aura.mentalhealth.domain.entities.participant import Part
 from aura.mentalhealth.domain.entities.period import Period
 from aura.mentalhealth.domain.entities.therapy_session import TherapySession
+from aura.mentalhealth.domain.entities.viewer import Viewer
 from aura.mentalhealth.domain.errors import SessionOverlaps, TimeZoneUnknown
-from aura.mentalhealth.domain.services.participation import admitted, require_active
+from aura.mentalhealth.domain.services.participation import admitted, require_active, require_own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class ScheduleTherapySession:
         suggest: SuggestTimes,
         clock: Clock,
         actor: Actor,
+        viewer: Viewer,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._get = get
@@ -49,16 +51,19 @@ class ScheduleTherapySession:
         self._suggest = suggest
         self._clock = clock
         self._actor = actor
+        self._viewer = viewer
 
     async def execute(self, booking: Booking) -> TherapySession:
         """Books the session, or returns it if this same request booked it before.
 
         Raises:
+            BookingNotAdmitted: It is not the caller's to book.
             ParticipantNotFound, ParticipantInactive, ParticipantRoleMissing: A participant cannot take part.
             StartInPast: The session would begin in the past.
             TimeZoneUnknown: There is no such zone.
             SessionOverlaps: A participant is taken.
         """
+        require_own(booking.therapist_id, booking.patient_id, self._viewer)
         if (known := await self._unit_of_work.replayed()) is not None:
             return await self._get.execute(known)
         session = await self._new_session(booking)

@@ -7,6 +7,7 @@ from uuid import UUID
 from aura.kernel.clock import Clock
 from aura.kernel.security.actor import Actor
 from aura.mentalhealth.application.change_therapy_session import ChangeTherapySession
+from aura.mentalhealth.domain.entities.participant import Part
 from aura.mentalhealth.domain.entities.therapy_session import TherapySession
 
 
@@ -27,4 +28,9 @@ class StartTherapySession:
             TooEarlyToStart: It is long before its time.
         """
         actor, now = self._actor.user_id, self._clock.now()
-        return await self._change.apply(session_id, lambda session: session.start(actor=actor, reason=reason, now=now))
+        return await self._change.apply(
+            session_id,
+            lambda session: session.start(actor=actor, reason=reason, now=now),
+            by=[Part.THERAPIST],
+            staff=False,
+        )

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from aura.mentalhealth.domain.entities.period import Period
 from aura.mentalhealth.domain.entities.therapy_session import SessionState, TherapySession
+from aura.mentalhealth.domain.entities.viewer import Viewer
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionFilter:
-    """Which sessions to list; what is not set does not limit. The window keeps sessions that share time with it."""
+    """Which sessions to list; what is not set does not limit. The window keeps sessions that share time with it.
+
+    What the viewer does not see is not listed.
+    """
 
     therapist_id: UUID | None = None
     patient_id: UUID | None = None
     states: frozenset[SessionState] = frozenset()
     window_start: datetime | None = None
     window_end: datetime | None = None
+    viewer: Viewer = field(default_factory=Viewer.platform)
 
 
 class TherapySessionRepository(Protocol):

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aura.mentalhealth.domain.entities.participant import Part, Participant
-from aura.mentalhealth.domain.errors import ParticipantInactive, ParticipantNotFound, ParticipantRoleMissing
+from aura.mentalhealth.domain.errors import (
+    BookingNotAdmitted,
+    ParticipantInactive,
+    ParticipantNotFound,
+    ParticipantRoleMissing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from uuid import UUID
 
     from aura.mentalhealth.domain.entities.therapy_session import TherapySession
+    from aura.mentalhealth.domain.entities.viewer import Viewer
 
 
 def require_active(session: TherapySession, inactive: Collection[UUID]) -> None:
@@ -23,6 +29,17 @@ def require_active(session: TherapySession, inactive: Collection[UUID]) -> None:
     for part, user_id in ((Part.THERAPIST, session.therapist_id), (Part.PATIENT, session.patient_id)):
         if user_id in inactive:
             raise ParticipantInactive(participant=part)
+
+
+def require_own(therapist_id: UUID, patient_id: UUID, viewer: Viewer) -> None:
+    """Sees that a booking is the caller's own: whether the people exist makes no difference.
+
+    Raises:
+        BookingNotAdmitted: It is not.
+    """
+    own = {Part.THERAPIST: therapist_id, Part.PATIENT: patient_id}
+    if not viewer.sees_all and all(own[part] != viewer.user_id for part in viewer.parts):
+        raise BookingNotAdmitted
 
 
 def admitted(participant: Participant | None, part: Part) -> Participant:

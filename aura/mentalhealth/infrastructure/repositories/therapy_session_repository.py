@@ -13,6 +13,7 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     delete,
+    false,
     func,
     insert,
     literal,
@@ -27,6 +28,7 @@ from sqlalchemy.exc import IntegrityError
 
 from aura.kernel.database import Execute, violated_constraint
 from aura.kernel.query import Query
+from aura.mentalhealth.domain.entities.participant import Part
 from aura.mentalhealth.domain.entities.period import Period
 from aura.mentalhealth.domain.entities.therapy_session import (
     LONGEST,
@@ -219,6 +221,9 @@ def _range_of(user_id: Any) -> Any:
 def _conditions(where: SessionFilter) -> Iterator[ColumnElement[bool]]:
     """Yields conditions that the indexes on (person, start_time) serve."""
     session = therapy_sessions.c
+    if not where.viewer.sees_all:
+        columns = {Part.THERAPIST: session.therapist_id, Part.PATIENT: session.patient_id}
+        yield or_(false(), *(columns[part] == where.viewer.user_id for part in sorted(where.viewer.parts)))
     if where.therapist_id is not None:
         yield session.therapist_id == where.therapist_id
     if where.patient_id is not None:

@@ -88,6 +88,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Means that the access token is none of ours, has expired, or belongs to a session that has ended; log in again, or get
     a new one for the refresh token. Code UNAUTHENTICATED.
     """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 26
+    """Means that this network address, or this account, makes more calls than one may; `RetryInfo` says when to try again.
+    Code RESOURCE_EXHAUSTED.
+    """
+    ERROR_REASON_REQUEST_OVERDUE: _ErrorReason.ValueType  # 27
+    """Means that the request of a unary call did not follow the call in time. Code DEADLINE_EXCEEDED."""
+    ERROR_REASON_ACCESS_TOKEN_MISSING: _ErrorReason.ValueType  # 28
+    """Means that the method is for those who are logged in, and that the call carried no access token. Code UNAUTHENTICATED."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Lists the values of `google.rpc.ErrorInfo.reason` that the platform itself gives, without their prefix and with
@@ -160,4 +168,12 @@ ERROR_REASON_ACCESS_TOKEN_INVALID: ErrorReason.ValueType  # 25
 """Means that the access token is none of ours, has expired, or belongs to a session that has ended; log in again, or get
 a new one for the refresh token. Code UNAUTHENTICATED.
 """
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 26
+"""Means that this network address, or this account, makes more calls than one may; `RetryInfo` says when to try again.
+Code RESOURCE_EXHAUSTED.
+"""
+ERROR_REASON_REQUEST_OVERDUE: ErrorReason.ValueType  # 27
+"""Means that the request of a unary call did not follow the call in time. Code DEADLINE_EXCEEDED."""
+ERROR_REASON_ACCESS_TOKEN_MISSING: ErrorReason.ValueType  # 28
+"""Means that the method is for those who are logged in, and that the call carried no access token. Code UNAUTHENTICATED."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!aura/mentalhealth/v1/errors.proto\x12\x14\x61ura.mentalhealth.v1*\xc7\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1e\x45RROR_REASON_SESSION_NOT_FOUND\x10\x01\x12!\n\x1d\x45RROR_REASON_SESSION_OVERLAPS\x10\x02\x12#\n\x1f\x45RROR_REASON_ILLEGAL_TRANSITION\x10\x03\x12\x1e\n\x1a\x45RROR_REASON_START_IN_PAST\x10\x04\x12#\n\x1f\x45RROR_REASON_TOO_EARLY_TO_START\x10\x05\x12&\n\"ERROR_REASON_PARTICIPANT_NOT_FOUND\x10\x06\x12)\n%ERROR_REASON_PARTICIPANT_ROLE_MISSING\x10\x07\x12%\n!ERROR_REASON_PARTICIPANT_INACTIVE\x10\x08\x12\"\n\x1e\x45RROR_REASON_TIME_ZONE_UNKNOWN\x10\t\x12#\n\x1f\x45RROR_REASON_DISORDER_NOT_FOUND\x10\n\x12&\n\"ERROR_REASON_TOO_EARLY_FOR_NO_SHOW\x10\x0b\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!aura/mentalhealth/v1/errors.proto\x12\x14\x61ura.mentalhealth.v1*\x9b\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1e\x45RROR_REASON_SESSION_NOT_FOUND\x10\x01\x12!\n\x1d\x45RROR_REASON_SESSION_OVERLAPS\x10\x02\x12#\n\x1f\x45RROR_REASON_ILLEGAL_TRANSITION\x10\x03\x12\x1e\n\x1a\x45RROR_REASON_START_IN_PAST\x10\x04\x12#\n\x1f\x45RROR_REASON_TOO_EARLY_TO_START\x10\x05\x12&\n\"ERROR_REASON_PARTICIPANT_NOT_FOUND\x10\x06\x12)\n%ERROR_REASON_PARTICIPANT_ROLE_MISSING\x10\x07\x12%\n!ERROR_REASON_PARTICIPANT_INACTIVE\x10\x08\x12\"\n\x1e\x45RROR_REASON_TIME_ZONE_UNKNOWN\x10\t\x12#\n\x1f\x45RROR_REASON_DISORDER_NOT_FOUND\x10\n\x12&\n\"ERROR_REASON_TOO_EARLY_FOR_NO_SHOW\x10\x0b\x12%\n!ERROR_REASON_BOOKING_NOT_ADMITTED\x10\x0c\x12+\n\'ERROR_REASON_EMERGENCY_ACCESS_NOT_FOUND\x10\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aura.mentalhealth.v1.errors
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=60
-  _globals['_ERRORREASON']._serialized_end=515
+  _globals['_ERRORREASON']._serialized_end=599
 # @@protoc_insertion_point(module_scope)

@@ -57,6 +57,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Means that it is too early to say that the patient did not come; metadata `earliest` says from when on. Code
     FAILED_PRECONDITION.
     """
+    ERROR_REASON_BOOKING_NOT_ADMITTED: _ErrorReason.ValueType  # 12
+    """Means that patients book sessions for themselves only, and therapists only their own. Code PERMISSION_DENIED."""
+    ERROR_REASON_EMERGENCY_ACCESS_NOT_FOUND: _ErrorReason.ValueType  # 13
+    """Means that there is no such emergency access, or none of the caller's. Code NOT_FOUND."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Lists the values of `google.rpc.ErrorInfo.reason` that the mental health module gives, without their prefix."""
@@ -96,4 +100,8 @@ ERROR_REASON_TOO_EARLY_FOR_NO_SHOW: ErrorReason.ValueType  # 11
 """Means that it is too early to say that the patient did not come; metadata `earliest` says from when on. Code
 FAILED_PRECONDITION.
 """
+ERROR_REASON_BOOKING_NOT_ADMITTED: ErrorReason.ValueType  # 12
+"""Means that patients book sessions for themselves only, and therapists only their own. Code PERMISSION_DENIED."""
+ERROR_REASON_EMERGENCY_ACCESS_NOT_FOUND: ErrorReason.ValueType  # 13
+"""Means that there is no such emergency access, or none of the caller's. Code NOT_FOUND."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

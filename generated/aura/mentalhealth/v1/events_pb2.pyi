@@ -225,3 +225,39 @@ class TherapySessionNoShow(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TherapySessionNoShow: _TypeAlias = TherapySessionNoShow  # noqa: Y015
+
+@_typing.final
+class EmergencyAccessBegun(_message.Message):
+    """Tells that a therapist has begun an emergency access to a patient who is not theirs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESS_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    PATIENT_ID_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    access_id: _builtins.str
+    """Identifies the access."""
+    user_id: _builtins.str
+    """Identifies the therapist."""
+    patient_id: _builtins.str
+    """Identifies the patient."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Says when it ends by itself."""
+
+    def __init__(
+        self,
+        *,
+        access_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        patient_id: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_id", b"access_id", "expire_time", b"expire_time", "patient_id", b"patient_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmergencyAccessBegun: _TypeAlias = EmergencyAccessBegun  # noqa: Y015

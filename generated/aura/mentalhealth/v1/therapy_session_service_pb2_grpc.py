@@ -92,7 +92,7 @@ class TherapySessionServiceServicer:
     def ScheduleTherapySession(self, request, context):
         """Books a session. Called by patients for themselves, by therapists for their own sessions, by support and admins.
 
-        Errors: NOT_FOUND with PARTICIPANT_NOT_FOUND; FAILED_PRECONDITION with PARTICIPANT_ROLE_MISSING,
+        Errors: PERMISSION_DENIED with BOOKING_NOT_ADMITTED; NOT_FOUND with PARTICIPANT_NOT_FOUND; FAILED_PRECONDITION with PARTICIPANT_ROLE_MISSING,
         PARTICIPANT_INACTIVE or SESSION_OVERLAPS; INVALID_ARGUMENT with START_IN_PAST or TIME_ZONE_UNKNOWN; ALREADY_EXISTS
         with REQUEST_ID_REUSED.
         """

@@ -39,7 +39,7 @@ class TherapySessionServiceStub:
     ScheduleTherapySession: _grpc.UnaryUnaryMultiCallable[_therapy_session_service_pb2.ScheduleTherapySessionRequest, _therapy_session_pb2.TherapySession]
     """Books a session. Called by patients for themselves, by therapists for their own sessions, by support and admins.
 
-    Errors: NOT_FOUND with PARTICIPANT_NOT_FOUND; FAILED_PRECONDITION with PARTICIPANT_ROLE_MISSING,
+    Errors: PERMISSION_DENIED with BOOKING_NOT_ADMITTED; NOT_FOUND with PARTICIPANT_NOT_FOUND; FAILED_PRECONDITION with PARTICIPANT_ROLE_MISSING,
     PARTICIPANT_INACTIVE or SESSION_OVERLAPS; INVALID_ARGUMENT with START_IN_PAST or TIME_ZONE_UNKNOWN; ALREADY_EXISTS
     with REQUEST_ID_REUSED.
     """
@@ -101,7 +101,7 @@ class TherapySessionServiceAsyncStub(TherapySessionServiceStub):
     ScheduleTherapySession: _aio.UnaryUnaryMultiCallable[_therapy_session_service_pb2.ScheduleTherapySessionRequest, _therapy_session_pb2.TherapySession]  # type: ignore[assignment]
     """Books a session. Called by patients for themselves, by therapists for their own sessions, by support and admins.
 
-    Errors: NOT_FOUND with PARTICIPANT_NOT_FOUND; FAILED_PRECONDITION with PARTICIPANT_ROLE_MISSING,
+    Errors: PERMISSION_DENIED with BOOKING_NOT_ADMITTED; NOT_FOUND with PARTICIPANT_NOT_FOUND; FAILED_PRECONDITION with PARTICIPANT_ROLE_MISSING,
     PARTICIPANT_INACTIVE or SESSION_OVERLAPS; INVALID_ARGUMENT with START_IN_PAST or TIME_ZONE_UNKNOWN; ALREADY_EXISTS
     with REQUEST_ID_REUSED.
     """
@@ -166,7 +166,7 @@ class TherapySessionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_therapy_session_pb2.TherapySession, _abc.Awaitable[_therapy_session_pb2.TherapySession]]:
         """Books a session. Called by patients for themselves, by therapists for their own sessions, by support and admins.
 
-        Errors: NOT_FOUND with PARTICIPANT_NOT_FOUND; FAILED_PRECONDITION with PARTICIPANT_ROLE_MISSING,
+        Errors: PERMISSION_DENIED with BOOKING_NOT_ADMITTED; NOT_FOUND with PARTICIPANT_NOT_FOUND; FAILED_PRECONDITION with PARTICIPANT_ROLE_MISSING,
         PARTICIPANT_INACTIVE or SESSION_OVERLAPS; INVALID_ARGUMENT with START_IN_PAST or TIME_ZONE_UNKNOWN; ALREADY_EXISTS
         with REQUEST_ID_REUSED.
         """

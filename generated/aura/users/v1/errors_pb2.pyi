@@ -82,6 +82,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Means that users change their own e-mail address with AuthenticationService.RequestEmailChange, which asks for the
     password and for a code that is sent to the new address. Code FAILED_PRECONDITION.
     """
+    ERROR_REASON_LAST_ADMIN: _ErrorReason.ValueType  # 26
+    """Means that the user is the last active admin, without whom nobody could make another one. Code FAILED_PRECONDITION."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Lists the values of `google.rpc.ErrorInfo.reason` that the users module gives, without their prefix."""
@@ -146,4 +148,6 @@ ERROR_REASON_EMAIL_PROOF_REQUIRED: ErrorReason.ValueType  # 25
 """Means that users change their own e-mail address with AuthenticationService.RequestEmailChange, which asks for the
 password and for a code that is sent to the new address. Code FAILED_PRECONDITION.
 """
+ERROR_REASON_LAST_ADMIN: ErrorReason.ValueType  # 26
+"""Means that the user is the last active admin, without whom nobody could make another one. Code FAILED_PRECONDITION."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -98,16 +98,16 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetUser(self, request, context):
-        """Returns a user. Called by the user, by support and admins, and by modules that work with people.
+        """Returns a user. Called by the user, by support, admins and clients, and by modules that work with people.
 
-        Errors: NOT_FOUND with USER_NOT_FOUND, also where the caller may not see the user.
+        Errors: NOT_FOUND with USER_NOT_FOUND. Others get PERMISSION_DENIED whether or not there is such a user.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListUsers(self, request, context):
-        """Lists users, page by page. Called by support and admins.
+        """Lists users, page by page. Called by support, admins and clients.
 
         Errors: INVALID_ARGUMENT with PAGE_TOKEN_INVALID.
         """
@@ -131,8 +131,8 @@ class UserServiceServicer:
     def DeactivateUser(self, request, context):
         """Takes an account out of use: its user can neither act nor be booked. Called by admins.
 
-        Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with USER_STATE_UNCHANGED; ABORTED with ETAG_MISMATCH;
-        ALREADY_EXISTS with REQUEST_ID_REUSED.
+        Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with USER_STATE_UNCHANGED or LAST_ADMIN; ABORTED with
+        ETAG_MISMATCH; ALREADY_EXISTS with REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -160,7 +160,7 @@ class UserServiceServicer:
     def RevokeRole(self, request, context):
         """Takes a role from a user. Called by admins.
 
-        Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with ROLE_NOT_HELD or LAST_ROLE; ABORTED with
+        Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with ROLE_NOT_HELD, LAST_ROLE or LAST_ADMIN; ABORTED with
         ETAG_MISMATCH; ALREADY_EXISTS with REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -168,8 +168,8 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetUsers(self, request, context):
-        """Returns several users at once, in the order asked for. Called by support and admins, and by modules that work
-        with people.
+        """Returns several users at once, in the order asked for. Called by support, admins and clients, and by modules that
+        work with people.
 
         Errors: NOT_FOUND with USER_NOT_FOUND where any of them is unknown; then no user is returned (AIP-231).
         """

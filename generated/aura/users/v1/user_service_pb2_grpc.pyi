@@ -41,12 +41,12 @@ class UserServiceStub:
     EMAIL_TAKEN, or with REQUEST_ID_REUSED where the request id belongs to another request.
     """
     GetUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetUserRequest, _user_pb2.User]
-    """Returns a user. Called by the user, by support and admins, and by modules that work with people.
+    """Returns a user. Called by the user, by support, admins and clients, and by modules that work with people.
 
-    Errors: NOT_FOUND with USER_NOT_FOUND, also where the caller may not see the user.
+    Errors: NOT_FOUND with USER_NOT_FOUND. Others get PERMISSION_DENIED whether or not there is such a user.
     """
     ListUsers: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]
-    """Lists users, page by page. Called by support and admins.
+    """Lists users, page by page. Called by support, admins and clients.
 
     Errors: INVALID_ARGUMENT with PAGE_TOKEN_INVALID.
     """
@@ -62,8 +62,8 @@ class UserServiceStub:
     DeactivateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.DeactivateUserRequest, _user_pb2.User]
     """Takes an account out of use: its user can neither act nor be booked. Called by admins.
 
-    Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with USER_STATE_UNCHANGED; ABORTED with ETAG_MISMATCH;
-    ALREADY_EXISTS with REQUEST_ID_REUSED.
+    Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with USER_STATE_UNCHANGED or LAST_ADMIN; ABORTED with
+    ETAG_MISMATCH; ALREADY_EXISTS with REQUEST_ID_REUSED.
     """
     ReactivateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ReactivateUserRequest, _user_pb2.User]
     """Puts an account back into use. Called by admins.
@@ -79,12 +79,12 @@ class UserServiceStub:
     RevokeRole: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.RevokeRoleRequest, _user_pb2.User]
     """Takes a role from a user. Called by admins.
 
-    Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with ROLE_NOT_HELD or LAST_ROLE; ABORTED with
+    Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with ROLE_NOT_HELD, LAST_ROLE or LAST_ADMIN; ABORTED with
     ETAG_MISMATCH; ALREADY_EXISTS with REQUEST_ID_REUSED.
     """
     BatchGetUsers: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.BatchGetUsersRequest, _user_service_pb2.BatchGetUsersResponse]
-    """Returns several users at once, in the order asked for. Called by support and admins, and by modules that work
-    with people.
+    """Returns several users at once, in the order asked for. Called by support, admins and clients, and by modules that
+    work with people.
 
     Errors: NOT_FOUND with USER_NOT_FOUND where any of them is unknown; then no user is returned (AIP-231).
     """
@@ -101,12 +101,12 @@ class UserServiceAsyncStub(UserServiceStub):
     EMAIL_TAKEN, or with REQUEST_ID_REUSED where the request id belongs to another request.
     """
     GetUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetUserRequest, _user_pb2.User]  # type: ignore[assignment]
-    """Returns a user. Called by the user, by support and admins, and by modules that work with people.
+    """Returns a user. Called by the user, by support, admins and clients, and by modules that work with people.
 
-    Errors: NOT_FOUND with USER_NOT_FOUND, also where the caller may not see the user.
+    Errors: NOT_FOUND with USER_NOT_FOUND. Others get PERMISSION_DENIED whether or not there is such a user.
     """
     ListUsers: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]  # type: ignore[assignment]
-    """Lists users, page by page. Called by support and admins.
+    """Lists users, page by page. Called by support, admins and clients.
 
     Errors: INVALID_ARGUMENT with PAGE_TOKEN_INVALID.
     """
@@ -122,8 +122,8 @@ class UserServiceAsyncStub(UserServiceStub):
     DeactivateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DeactivateUserRequest, _user_pb2.User]  # type: ignore[assignment]
     """Takes an account out of use: its user can neither act nor be booked. Called by admins.
 
-    Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with USER_STATE_UNCHANGED; ABORTED with ETAG_MISMATCH;
-    ALREADY_EXISTS with REQUEST_ID_REUSED.
+    Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with USER_STATE_UNCHANGED or LAST_ADMIN; ABORTED with
+    ETAG_MISMATCH; ALREADY_EXISTS with REQUEST_ID_REUSED.
     """
     ReactivateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ReactivateUserRequest, _user_pb2.User]  # type: ignore[assignment]
     """Puts an account back into use. Called by admins.
@@ -139,12 +139,12 @@ class UserServiceAsyncStub(UserServiceStub):
     RevokeRole: _aio.UnaryUnaryMultiCallable[_user_service_pb2.RevokeRoleRequest, _user_pb2.User]  # type: ignore[assignment]
     """Takes a role from a user. Called by admins.
 
-    Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with ROLE_NOT_HELD or LAST_ROLE; ABORTED with
+    Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with ROLE_NOT_HELD, LAST_ROLE or LAST_ADMIN; ABORTED with
     ETAG_MISMATCH; ALREADY_EXISTS with REQUEST_ID_REUSED.
     """
     BatchGetUsers: _aio.UnaryUnaryMultiCallable[_user_service_pb2.BatchGetUsersRequest, _user_service_pb2.BatchGetUsersResponse]  # type: ignore[assignment]
-    """Returns several users at once, in the order asked for. Called by support and admins, and by modules that work
-    with people.
+    """Returns several users at once, in the order asked for. Called by support, admins and clients, and by modules that
+    work with people.
 
     Errors: NOT_FOUND with USER_NOT_FOUND where any of them is unknown; then no user is returned (AIP-231).
     """
@@ -170,9 +170,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.GetUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.User, _abc.Awaitable[_user_pb2.User]]:
-        """Returns a user. Called by the user, by support and admins, and by modules that work with people.
+        """Returns a user. Called by the user, by support, admins and clients, and by modules that work with people.
 
-        Errors: NOT_FOUND with USER_NOT_FOUND, also where the caller may not see the user.
+        Errors: NOT_FOUND with USER_NOT_FOUND. Others get PERMISSION_DENIED whether or not there is such a user.
         """
 
     @_abc_1.abstractmethod
@@ -181,7 +181,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.ListUsersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.ListUsersResponse, _abc.Awaitable[_user_service_pb2.ListUsersResponse]]:
-        """Lists users, page by page. Called by support and admins.
+        """Lists users, page by page. Called by support, admins and clients.
 
         Errors: INVALID_ARGUMENT with PAGE_TOKEN_INVALID.
         """
@@ -209,8 +209,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_user_pb2.User, _abc.Awaitable[_user_pb2.User]]:
         """Takes an account out of use: its user can neither act nor be booked. Called by admins.
 
-        Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with USER_STATE_UNCHANGED; ABORTED with ETAG_MISMATCH;
-        ALREADY_EXISTS with REQUEST_ID_REUSED.
+        Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with USER_STATE_UNCHANGED or LAST_ADMIN; ABORTED with
+        ETAG_MISMATCH; ALREADY_EXISTS with REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -244,7 +244,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_user_pb2.User, _abc.Awaitable[_user_pb2.User]]:
         """Takes a role from a user. Called by admins.
 
-        Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with ROLE_NOT_HELD or LAST_ROLE; ABORTED with
+        Errors: NOT_FOUND with USER_NOT_FOUND; FAILED_PRECONDITION with ROLE_NOT_HELD, LAST_ROLE or LAST_ADMIN; ABORTED with
         ETAG_MISMATCH; ALREADY_EXISTS with REQUEST_ID_REUSED.
         """
 
@@ -254,8 +254,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.BatchGetUsersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.BatchGetUsersResponse, _abc.Awaitable[_user_service_pb2.BatchGetUsersResponse]]:
-        """Returns several users at once, in the order asked for. Called by support and admins, and by modules that work
-        with people.
+        """Returns several users at once, in the order asked for. Called by support, admins and clients, and by modules that
+        work with people.
 
         Errors: NOT_FOUND with USER_NOT_FOUND where any of them is unknown; then no user is returned (AIP-231).
         """

@@ -1,0 +1,90 @@
+"""Ends unary calls whose request does not come."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from aura.kernel.errors import DeadlineExceeded
+from aura.kernel.interceptors.chain import Handler, MalformedRequest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from aura.kernel.interceptors.call import Context
+
+
+class RequestOverdue(DeadlineExceeded):
+    """The call began, but its request did not arrive."""
+
+    reason = "REQUEST_OVERDUE"
+
+    def __init__(self) -> None:
+        super().__init__("the request of this call did not arrive in time; send it together with the call")
+
+
+class FirstMessage(grpc.aio.ServerInterceptor):
+    """Waits for the request of unary calls in grpcio's place, which does so for as long as the connection stands.
+
+    On the wire, unary calls are streams of one message. So they are taken as such, and the chain behind is handed the
+    error where there is no request. It is for the network only: in-process, calls come with their request.
+
+    Args:
+        seconds: how long it may take to arrive.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Returns what waits for the request, and then hands it to the method's handler; made once per method."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.request_streaming:
+            return handler
+        path: str = handler_call_details.method
+        known = self._wrapped.get(path)
+        if known is None or known[0] is not handler:
+            known = self._wrapped[path] = (handler, self._waiting(handler))
+        return known[1]
+
+    def _waiting(self, handler: Handler) -> Handler:
+        if handler.response_streaming:
+            make, behavior = grpc.stream_stream_rpc_method_handler, self._before_stream(handler.unary_stream)
+        else:
+            make, behavior = grpc.stream_unary_rpc_method_handler, self._before_unary(handler.unary_unary)
+        return make(
+            behavior,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _before_unary(self, behavior: Any) -> Any:
+        async def serve(_: Any, context: Context) -> Any:
+            return await behavior(await self._request(context), context)
+
+        return serve
+
+    def _before_stream(self, behavior: Any) -> Any:
+        async def serve(_: Any, context: Context) -> AsyncIterator[Any]:
+            async with aclosing(behavior(await self._request(context), context)) as responses:
+                async for response in responses:
+                    yield response
+
+        return serve
+
+    async def _request(self, context: Context) -> Any:
+        """Returns the request, or the error that stands for it."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                request = await context.read()
+        except TimeoutError:
+            return RequestOverdue()
+        return MalformedRequest() if request is grpc.aio.EOF else request

@@ -1,0 +1,257 @@
+"""What is secret, or says something of a person, is found nowhere that it does not belong, by whatever call it came."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import grpc
+import pytest
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message_factory import GetMessageClass
+from sqlalchemy import URL
+
+from aura.kernel.contracts import describe
+from aura.kernel.database import sync_url
+from aura.kernel.security.internal_identity import Identity, InternalIdentities
+from aura.kernel.topology import Process, Topology
+from aura.modules import AURA_MODULES
+from generated.aura.options.v1 import sensitivity_pb2
+from generated.aura.options.v1.access_pb2 import Role
+from tests.modules.test_access_matrix import methods
+from tests.partitions.partitions import launched, topology_of
+from tests.support.cluster import KEYS
+from tests.support.events import until_handled
+from tests.support.root import CallerChannel, root_channel, vouched
+from tests.support.server_process import ServerProcess
+from tests.support.services import free_port
+
+SPREADS = {"one process": (tuple(AURA_MODULES),), "two processes": (("users",), ("mentalhealth",))}
+LEFT_BEHIND = ("outbox_events", "outbox_deliveries", "scheduled_events", "inbox", "idempotency", "audit", "throttles")
+USERS, ACCOUNTS = "aura.users.v1.UserService", "aura.users.v1.AuthenticationService"
+SESSIONS, EMERGENCIES = "aura.mentalhealth.v1.TherapySessionService", "aura.mentalhealth.v1.EmergencyAccessService"
+ABSENT = "01900000-0000-7000-8000-000000000000"
+
+
+@dataclass
+class Canaries:
+    """Words that occur nowhere else, and where each was sent."""
+
+    sent: dict[str, str] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1000))
+
+    def new(self, where: str) -> str:
+        made = f"canarybird{next(self.numbers)}x"
+        self.sent[made] = where
+        return made
+
+    def found_in(self, text: str, place: str) -> list[tuple[str, str, str]]:
+        """The canaries in a text, however they are written there."""
+        folded = text.casefold()
+        forms = {word: (word, word.encode().hex()) for word in self.sent}
+        return [
+            (place, word, self.sent[word]) for word, spelt in forms.items() if any(each in folded for each in spelt)
+        ]
+
+
+@dataclass
+class Platform:
+    topology: Topology
+    servers: list[ServerProcess]
+    channels: list[Any]
+    outside: list[grpc.aio.Channel]
+    canaries: Canaries = field(default_factory=Canaries)
+    answers: list[str] = field(default_factory=list)
+
+    async def ask(self, method: str, *, token: str | None = None, **fields: Any) -> Any:
+        """Makes a call as root, or as whom a token names; with an empty token as nobody. Keeps what an error says."""
+        service, _, name = method.partition("/")
+        described = describe(service).methods_by_name[name]
+        request = GetMessageClass(described.input_type)(**fields)
+        return await self.send(method, request, token=token)
+
+    async def send(self, method: str, request: Any, *, token: str | None = None) -> Any:
+        service, _, name = method.partition("/")
+        answer = GetMessageClass(describe(service).methods_by_name[name].output_type)
+        number = len(self.answers) % len(self.channels)
+        metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        channel = self.channels[number] if token is None else CallerChannel(self.outside[number], lambda _: metadata)
+        try:
+            if name == "TailEvents":
+                call = channel.unary_stream(f"/{method}", type(request).SerializeToString, answer.FromString)
+                await asyncio.wait_for(call(request, timeout=5).read(), 0.2)
+                return None
+            call = channel.unary_unary(f"/{method}", type(request).SerializeToString, answer.FromString)
+            return await call(request, timeout=20)
+        except TimeoutError:
+            return None
+        except grpc.aio.AioRpcError as error:
+            trailing = [
+                value if isinstance(value, str) else value.hex() for _, value in error.trailing_metadata() or ()
+            ]
+            self.answers.append(f"{method} {error.code()} {error.details()} {' '.join(trailing)}")
+            return None
+
+
+@pytest.fixture(params=SPREADS)
+async def platform(request: pytest.FixtureRequest, database_url: URL, tmp_path: Path) -> AsyncIterator[Platform]:
+    spread = topology_of(SPREADS[request.param])
+    topology = Topology(
+        processes={name: replace(each, http_port=free_port()) for name, each in spread.processes.items()}
+    )
+    async with AsyncExitStack() as stack:
+        settings = {"log_level": "debug", "password_memory_kib": 8192, "smtp_url": "smtp+plain://127.0.0.1:1"}
+        servers = stack.enter_context(
+            launched(topology, url=database_url, folder=tmp_path, arguments=("server.py",), **settings)
+        )
+        await asyncio.gather(*(asyncio.to_thread(server.wait_until_serving) for server in servers))
+        channels, outside = [], []
+        for name, process in topology.processes.items():
+            channels.append(await stack.enter_async_context(root_channel(process.address, process=name)))
+            outside.append(await stack.enter_async_context(grpc.aio.insecure_channel(process.address)))
+        yield Platform(topology, servers, channels, outside)
+
+
+def texts(message: Any, path: str = "") -> Iterator[tuple[Any, FieldDescriptor, str]]:
+    """Every field of a request that holds text, of the messages inside it too."""
+    for each in message.DESCRIPTOR.fields:
+        where = f"{path}.{each.name}"
+        if each.type == FieldDescriptor.TYPE_STRING:
+            yield message, each, where
+        elif each.message_type is not None and each.message_type.full_name.startswith("aura.") and not each.is_repeated:
+            yield from texts(getattr(message, each.name), where)
+
+
+def is_sensitive(field_: FieldDescriptor) -> bool:
+    return bool(field_.GetOptions().Extensions[sensitivity_pb2.sensitivity])
+
+
+async def fail_with_canaries(platform: Platform) -> None:
+    """Calls every method with a canary in every text that is sensitive, as root, as nobody and with a made-up token."""
+    for method in methods():
+        if method.startswith("grpc."):
+            continue
+        service, _, name = method.partition("/")
+        for token in (None, "", platform.canaries.new(f"{method} as its token")):
+            request = GetMessageClass(describe(service).methods_by_name[name].input_type)()
+            for message, each, where in texts(request):
+                if is_sensitive(each):
+                    word = platform.canaries.new(f"{method}{where}")
+                    getattr(message, each.name).append(word) if each.is_repeated else setattr(message, each.name, word)
+                elif each.name.endswith("_id") and not each.is_repeated:
+                    setattr(message, each.name, ABSENT)
+            await platform.send(method, request, token=token)
+
+
+async def succeed_with_canaries(platform: Platform) -> None:
+    """Goes through what people do, with canaries wherever they may say something."""
+
+    def new(where: str) -> str:
+        return platform.canaries.new(where)
+
+    def person(role: str) -> dict[str, Any]:
+        return {
+            "email": f"{new('email')}@example.com",
+            "display_name": f"{new('display name')} Person",
+            "roles": [role],
+        }
+
+    therapist, patient = [
+        await platform.ask(f"{USERS}/CreateUser", user=person(role)) for role in ("ROLE_THERAPIST", "ROLE_PATIENT")
+    ]
+    for method, fields in {
+        "GrantRole": {"role": Role.ROLE_SUPPORT},
+        "RevokeRole": {"role": Role.ROLE_SUPPORT},
+        "DeactivateUser": {},
+        "ReactivateUser": {},
+    }.items():
+        reason = new(f"{method} reason")
+        assert await platform.ask(f"{USERS}/{method}", user_id=patient.user_id, reason=reason, **fields), (
+            platform.answers
+        )
+    changed = {"user_id": patient.user_id, "email": f"{new('new email')}@example.com", "display_name": new("new name")}
+    assert await platform.ask(f"{USERS}/UpdateUser", user=changed, update_mask={"paths": ["email", "display_name"]})
+    password, name = f"{new('password')} secret", new("registered name")
+    email = f"{new('registered email')}@example.com"
+    assert await platform.ask(f"{ACCOUNTS}/Register", token="", email=email, password=password, display_name=name)
+    start = datetime.now(UTC) + timedelta(minutes=5)
+    booking = {"therapist_id": therapist.user_id, "patient_id": patient.user_id}
+    session = await platform.ask(
+        f"{SESSIONS}/ScheduleTherapySession", **booking, start_time=start, end_time=start + timedelta(minutes=50)
+    )
+    assert session, platform.answers
+    one = {"session_id": session.session_id}
+    later = {"start_time": start + timedelta(minutes=1), "end_time": start + timedelta(minutes=51)}
+    assert await platform.ask(f"{SESSIONS}/RescheduleTherapySession", **one, **later, reason=new("move"))
+    assert await platform.ask(f"{SESSIONS}/StartTherapySession", **one, reason=new("start"))
+    assert await platform.ask(f"{SESSIONS}/EndTherapySession", **one, reason=new("end"))
+    assert await platform.ask(f"{SESSIONS}/GetTherapySession", **one)
+    assert await platform.ask(f"{SESSIONS}/ListTherapySessions", patient_id=patient.user_id)
+    holder = Identity(user=therapist.user_id, module="", roles=frozenset({int(Role.ROLE_THERAPIST)}))
+    platform.channels[0] = CallerChannel(platform.outside[0], vouched(holder, "p0", InternalIdentities(KEYS)))
+    platform.channels[1:] = platform.channels[:1] * (len(platform.channels) - 1)
+    emergency = {"patient_id": patient.user_id, "reason": f"{new('emergency')} why"}
+    assert await platform.ask(f"{EMERGENCIES}/BeginEmergencyAccess", **emergency), platform.answers[-1]
+
+
+async def left_behind(url: URL) -> dict[str, str]:
+    """What is in the tables of events and of accounts of what happened, as text."""
+    connection = await asyncpg.connect(sync_url(url))
+    try:
+        tables = await connection.fetch(
+            "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE tablename = ANY($1)",
+            list(LEFT_BEHIND),
+        )
+        return {
+            table["name"]: "\n".join(
+                row["text"] for row in await connection.fetch(f"SELECT t::text AS text FROM {table['name']} t")
+            )
+            for table in tables
+        }
+    finally:
+        await connection.close()
+
+
+def scraped(process: Process) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{process.http_port}/metrics", timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+async def test_no_canary_is_found_where_it_does_not_belong(platform: Platform, database_url: URL, record_figure: Any):
+    await fail_with_canaries(platform)
+    await succeed_with_canaries(platform)
+    await until_handled(database_url, ["mentalhealth"])
+
+    tables = await left_behind(database_url)
+    logs = {server.data_dir.parent.name: server.logs() for server in platform.servers}
+    metrics = {name: await asyncio.to_thread(scraped, each) for name, each in platform.topology.processes.items()}
+    places = {**tables, "errors": "\n".join(platform.answers)}
+    places |= {f"log of {name}": text for name, text in logs.items()}
+    places |= {f"metrics of {name}": text for name, text in metrics.items()}
+    found = [each for place, text in places.items() for each in platform.canaries.found_in(text, place)]
+
+    record_figure("canaries", len(platform.canaries.sent))
+    record_figure("canaries_found", len(found))
+    assert found == []
+    assert len(platform.canaries.sent) > 150
+    assert all("aura.users.v1" in text for text in logs.values())
+    assert all("aura_events" in text for text in metrics.values())
+    assert {"users.audit", "users.outbox_events", "mentalhealth.audit", "mentalhealth.outbox_events"} <= set(tables)
+    assert all(tables[name] for name in ("users.audit", "mentalhealth.audit", "mentalhealth.outbox_events"))
+
+
+def test_a_canary_is_found_where_it_is():
+    canaries = Canaries()
+    word = canaries.new("somewhere")
+
+    assert [place for place, *_ in canaries.found_in(f'{{"reason": "{word.upper()}"}}', "log")] == ["log"]
+    assert canaries.found_in(f"\\x0a{word.encode().hex()}", "table")
+    assert canaries.found_in("nothing of it", "log") == []
