@@ -31,6 +31,7 @@ from typing import Any
 import asyncpg
 import grpc
 
+from benchmarks.callers import Admin
 from benchmarks.database import running_database
 from benchmarks.run import print_table, say
 from benchmarks.servers import leave_core_to_servers, running
@@ -94,18 +95,20 @@ def compare(times: dict[str, list[float]]) -> tuple[dict[str, float], float, flo
 async def measure(folder: Path, samples: int) -> dict[str, list[float]]:
     """Return the times of each kind, in milliseconds."""
     async with running_database(folder) as database:
-        with running("aura", ("server.py",), folder, environment=aura_environment(database)) as server:
+        environment = aura_environment(database)
+        with running("aura", ("server.py",), folder, environment=environment) as server:
+            admin = Admin(server, environment)
             connection = await asyncpg.connect(database.url)
             async with grpc.aio.insecure_channel(server.address) as channel:
                 accounts: Any = AuthenticationServiceStub(channel)
-                known, locked = await _people(accounts, UserServiceStub(channel), connection)
+                known, locked = await _people(accounts, UserServiceStub(channel), admin, connection)
                 say(f"{samples} logins of each of {len(KINDS)} kinds")
                 times = await _take(accounts, connection, samples, _addresses(known, locked))
             await connection.close()
     return {kind: sorted(each)[: round(len(each) * (1 - TRIMMED))] for kind, each in times.items()}
 
 
-async def _people(accounts: Any, users: Any, connection: Any) -> tuple[list[str], list[str]]:
+async def _people(accounts: Any, users: Any, admin: Admin, connection: Any) -> tuple[list[str], list[str]]:
     """Make accounts with a password, some of them locked, and some that are not verified."""
     for number in range(ACCOUNTS):
         request = pb.RegisterRequest(email=_unverified(number), password=PASSWORD, display_name="X")
@@ -114,7 +117,8 @@ async def _people(accounts: Any, users: Any, connection: Any) -> tuple[list[str]
     password_hash = await connection.fetchval("SELECT password_hash FROM users.registrations LIMIT 1")
     emails = [f"person{number}@example.com" for number in range(2 * ACCOUNTS)]
     for email in emails:
-        user = await users.CreateUser(CreateUserRequest(user={"email": email, "display_name": "X", "roles": [1]}))
+        request = CreateUserRequest(user={"email": email, "display_name": "X", "roles": [1]})
+        user = await users.CreateUser(request, metadata=admin.metadata)
         await connection.execute(
             "INSERT INTO users.credentials VALUES ($1, $2, now(), NULL, false, 0)", user.user_id, password_hash
         )
