@@ -156,6 +156,8 @@ class AccessPolicy(Interceptor):
 
     async def _recheck(self, call: Call) -> None:
         refusal, now = await self._lost(call), time.monotonic()
+        if call not in self._streams:
+            return  # it ended meanwhile, and is not to be remembered again
         if refusal is None:
             self._known_at[call] = now
             return
@@ -164,8 +166,8 @@ class AccessPolicy(Interceptor):
         if is_unknown and now - self._known_at.get(call, now) < PATIENCE_SECONDS:
             self._known_at.setdefault(call, now)
             return
-        revoked = self._streams.get(call)
-        if revoked is not None and not revoked.done():
+        revoked = self._streams[call]
+        if not revoked.done():
             revoked.set_exception(refusal)
             revoked.exception()  # the call may end before it is looked at
 
