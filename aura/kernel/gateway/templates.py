@@ -26,13 +26,13 @@ class Variable:
     Attributes:
         field_path: The names of the fields that lead to it, from the request message on.
         start: The first of its segments.
-        end: The segment after its last.
+        end: The segment after its last; None if it reaches to the end of the path.
         many: Whether it may be of several segments, in which "%2F" is left as it is.
     """
 
     field_path: tuple[str, ...]
     start: int
-    end: int
+    end: int | None
     many: bool
 
 
@@ -115,7 +115,7 @@ class _Parser:
             Variable(
                 field_path=tuple(field_path.split(".")),
                 start=start,
-                end=start + len(own),
+                end=None if own[-1] == ANY_SEGMENTS else start + len(own),
                 many=len(own) > 1 or own == [ANY_SEGMENTS],
             )
         )
