@@ -21,7 +21,11 @@ from aura.kernel.security.internal_identity import IDENTITY_METADATA, RESERVED_P
 from aura.kernel.topology import Process
 
 STATUS_DETAILS = "grpc-status-details-bin"
-_SET_ANEW = {"user-agent", REQUEST_ID_METADATA, TRACE_PARENT, TRACE_STATE}
+USER_AGENT = "user-agent"
+FORWARDED_USER_AGENT = "grpcgateway-user-agent"
+"""Where whoever calls for others says what program they have; grpc-gateway's name for it."""
+
+_SET_ANEW = {USER_AGENT, FORWARDED_USER_AGENT, REQUEST_ID_METADATA, TRACE_PARENT, TRACE_STATE}
 _END = grpc.aio.EOF
 
 
@@ -101,6 +105,7 @@ class Forwarding(grpc.GenericRpcHandler):
         )
         return (
             *_passed_on(call.context.invocation_metadata() or ()),
+            (FORWARDED_USER_AGENT, call.text(FORWARDED_USER_AGENT) or call.text(USER_AGENT)),
             (IDENTITY_METADATA, self._identities.seal(identity, method=path, process=process.name)),
             (REQUEST_ID_METADATA, call.request_id),
             *(call.trace.metadata if call.trace else ()),

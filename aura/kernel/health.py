@@ -40,6 +40,10 @@ class PlatformHealth(aio.HealthServicer):  # type: ignore[misc] # the package ha
         """Returns the status of a service of the platform; a process that cannot be reached serves nothing."""
         return (await self._ask(service)).status
 
+    async def is_serving(self) -> bool:
+        """Returns whether this process serves what it hosts."""
+        return bool((await super().Check(health_pb2.HealthCheckRequest(), None)).status == SERVING)
+
     async def end_watches(self) -> None:
         """Ends the streams of all watchers, once they have been told that nothing is served any more."""
         await asyncio.sleep(0.01)

@@ -37,6 +37,7 @@ from aura.kernel.forwarding import Forwarding
 from aura.kernel.health import NOT_SERVING, SERVING, PlatformHealth
 from aura.kernel.hosted_module import HostedModule
 from aura.kernel.housekeeping import Housekeeping
+from aura.kernel.http_host import http_application, http_limits
 from aura.kernel.http_server import HttpServer
 from aura.kernel.inprocess import InProcessServer
 from aura.kernel.interceptors.access import AccessPolicy
@@ -64,6 +65,7 @@ from aura.kernel.security.access_changes import AccessChanges, AccessChangesList
 from aura.kernel.security.callers import AccessService, Callers
 from aura.kernel.security.internal_identity import InternalIdentities
 from aura.kernel.security.keys import KeyRing
+from aura.kernel.security.sources import BY_GATEWAY, Sources, networks_in
 from aura.kernel.servicers import ScopedServicer, missing_methods
 from aura.kernel.settings import Environment, Settings
 from aura.kernel.topology import Process, Topology
@@ -226,9 +228,7 @@ class Host:
         self._admission.close()  # first: gRPC itself may answer CANCELLED, which nobody retries, while it shuts down
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(NOTICE_SECONDS)
-        drained = asyncio.create_task(self._network.stop(grace))
-        if self._http:
-            await self._http.stop()
+        drained = asyncio.gather(self._network.stop(grace), *([self._http.stop(grace)] if self._http else []))
         await self._health.end_watches()
         await asyncio.gather(*(module.relay.stop() for module in self._modules.values()))
         await self._housekeeping.stop()
@@ -292,7 +292,12 @@ class Host:
             Tracing(),
             AccessLog(),
             ErrorMapping(),
-            CallerIdentity(identities=self._identities, process=self._process.name, callers=self._callers),
+            CallerIdentity(
+                identities=self._identities,
+                process=self._process.name,
+                callers=self._callers,
+                sources=Sources(networks_in(self._settings.trusted_proxies)),
+            ),
             RateLimit(
                 peers=Buckets(self._settings.rate_limit_per_peer),
                 accounts=Buckets(self._settings.rate_limit_per_account),
@@ -400,5 +405,14 @@ class Host:
             bound = listen(
                 self._process.host, self._process.http_port, setting="AURA_HTTP_PORT", by_topology=by_topology
             )
-            self._http = HttpServer(bound, lambda: self._metrics.render(logs))
-            self.http_address = f"{self.address.rpartition(':')[0]}:{self._http.port}"
+            application = http_application(
+                settings=self._settings,
+                services=self._described_services(),
+                channel=self._in_process.channel(auth_context=lambda: {BY_GATEWAY: ()}),
+                metrics=lambda: self._metrics.render(logs),
+                is_ready=self._health.is_serving,
+            )
+            tls = self._topology.tls.of(self._process.name) if self._topology.tls else None
+            self._http = HttpServer(bound, application, http_limits(self._settings), tls)
+            scheme = "https" if tls else "http"
+            self.http_address = f"{scheme}://{self.address.rpartition(':')[0]}:{self._http.port}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,7 @@ from aura.kernel.account_settings import AccountSettings
 from aura.kernel.database import DatabaseLimits
 from aura.kernel.events.relay_settings import RelaySettings
 from aura.kernel.network_server import NetworkLimits
+from aura.kernel.security.sources import networks_in
 from aura.kernel.tls import TlsFiles
 from aura.kernel.topology import is_loopback
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 PREFIX = "AURA_"
 SECONDS_A_DAY = 24 * 3600
+
+
+ORIGIN = re.compile(r"https?://[^/\s?#@]+|\*")
 
 
 class Environment(StrEnum):
@@ -47,14 +52,22 @@ class Settings(BaseSettings):
         Environment.DEVELOPMENT, description="development, test or production; production forbids all stand-ins"
     )
     host: str = Field(
-        "127.0.0.1", min_length=1, description="address to serve gRPC on; one that others reach needs encryption"
+        "127.0.0.1", min_length=1, description="address to serve at; one that others reach needs encryption"
     )
     port: int = Field(50051, ge=0, le=65535, description="port to serve gRPC on; 0 takes a free one")
     http_port: int | None = Field(
-        None, ge=0, le=65535, description="port to serve /metrics on, for Prometheus; 0 takes a free one"
+        8080, ge=0, le=65535, description="port to serve REST, /docs and /metrics on; 0 takes a free one; none: no HTTP"
+    )
+    cors_origins: str = Field(
+        "",
+        description="origins whose pages may call over HTTP, as https://a.example.org,https://b.example.org; * is all",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="networks of proxies that are believed whom they call for (x-forwarded-for), as 10.0.0.0/8,::1",
     )
     tls_certificate_file: Path | None = Field(
-        None, description="certificate to encrypt gRPC with, and those that lead to its authority (PEM)"
+        None, description="certificate to encrypt gRPC and HTTP with, and those that lead to its authority (PEM)"
     )
     tls_private_key_file: Path | None = Field(None, description="key of that certificate (PEM, not encrypted)")
     tls_client_authority_file: Path | None = Field(
@@ -164,6 +177,28 @@ class Settings(BaseSettings):
             )
         return url
 
+    @field_validator("http_port", mode="before")
+    @classmethod
+    def _may_be_none(cls, port: object) -> object:
+        return None if port == "none" else port
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: str) -> str:
+        for origin in _listed(origins):
+            if not ORIGIN.fullmatch(origin):
+                raise ValueError("must list origins with commas between them, as https://app.example.org, or be *")
+        return origins
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: str) -> str:
+        try:
+            networks_in(proxies)
+        except ValueError:
+            raise ValueError("must list networks with commas between them, as 10.0.0.0/8,::1") from None
+        return proxies
+
     @field_validator("smtp_url")
     @classmethod
     def _is_smtp(cls, url: SecretStr | None) -> SecretStr | None:
@@ -217,11 +252,6 @@ class Settings(BaseSettings):
                 "AURA_TLS_CERTIFICATE_FILE and AURA_TLS_PRIVATE_KEY_FILE, or, behind a proxy of yours that encrypts, "
                 "AURA_ALLOW_PLAINTEXT=true"
             )
-        if self.http_port is not None:
-            raise ValueError(
-                f"AURA_HTTP_PORT would serve without encryption at {self.host}, which others reach: unset it, or set "
-                "AURA_ALLOW_PLAINTEXT=true"
-            )
         return self
 
     @model_validator(mode="after")
@@ -258,6 +288,11 @@ class Settings(BaseSettings):
             password_memory_kib=self.password_memory_kib,
             password_passes=self.password_passes,
         )
+
+    @property
+    def origins(self) -> list[str]:
+        """The origins whose pages may call over HTTP."""
+        return _listed(self.cors_origins)
 
     @property
     def secret_key_path(self) -> Path:
@@ -324,6 +359,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     if problems:
         raise SettingsError("\n".join(problems))
     return settings
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _is_url(text: str) -> bool:

@@ -32,7 +32,7 @@ def _lines(
     if process.modules:
         yield f"database  {database}"
     if http:
-        yield f"metrics   http://{http}/metrics"
+        yield f"REST      {http}/docs  (for a browser; {http}/openapi.json, /metrics, /healthz, /readyz)"
     if topology.tls is None:
         yield f"try       grpcurl -plaintext {process.address} list"
         yield f"          buf curl --http2-prior-knowledge --protocol grpc --list-methods http://{process.address}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,6 +135,48 @@ class ServerCertificates:
         return grpc.ssl_server_certificate_configuration(
             [(key, certificate)], authority if self._files.mutual else None
         )
+
+
+class HttpCertificates:
+    """The same for HTTP.
+
+    Raises:
+        TlsError: A file cannot be used.
+    """
+
+    def __init__(self, files: TlsFiles) -> None:
+        self._files = files
+        self._stamps = files.stamps
+        self._newest = self._read()
+
+    def context(self) -> ssl.SSLContext:
+        """Returns what the port is made with."""
+        first = self._newest
+        first.sni_callback = self._choose
+        return first
+
+    def _choose(self, connection: Any, _: object, __: object) -> None:
+        """Has a new connection see what is in the files now; called at each handshake."""
+        stamps = self._files.stamps
+        if stamps != self._stamps:
+            self._stamps = stamps
+            try:
+                self._newest = self._read()
+            except TlsError as error:
+                log.error("changed certificates cannot be used; the old ones stay", problem=str(error))  # noqa: TRY400
+            else:
+                log.info("certificates were renewed", certificate=str(self._files.certificate))
+        connection.context = self._newest
+
+    def _read(self) -> ssl.SSLContext:
+        self._files.checked()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_alpn_protocols(["http/1.1"])
+        context.load_cert_chain(self._files.certificate, self._files.key)
+        if self._files.mutual:
+            context.load_verify_locations(self._files.authority)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
 
 
 def client_channel(address: str, tls: TlsFiles | None, options: list[tuple[str, Any]]) -> grpc.aio.Channel:

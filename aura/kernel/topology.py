@@ -240,11 +240,6 @@ def _plain_addresses(topology: Topology) -> Iterator[str]:
                 f"process {process.name} would serve without encryption at {process.address}, which others reach: "
                 "add [tls], use a loopback address, or set AURA_ALLOW_PLAINTEXT=true"
             )
-        if process.http_port is not None:
-            yield (
-                f"process {process.name} would serve HTTP, which is not encrypted, at {process.host}, which others "
-                "reach: leave out http_port, or set AURA_ALLOW_PLAINTEXT=true"
-            )
 
 
 def _unreadable_files(topology: Topology) -> Iterator[str]:

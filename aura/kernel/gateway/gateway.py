@@ -168,7 +168,7 @@ class _Route:
             kind = f"{_kind(self.streams_requests)}_{_kind(self.streams_responses)}"
             self._method = getattr(channel, kind)(
                 self._binding.path,
-                request_serializer=Message.SerializeToString,
+                request_serializer=GetMessageClass(self._binding.method.input_type).SerializeToString,
                 response_deserializer=GetMessageClass(self._binding.method.output_type).FromString,
             )
         return self._method

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from aura.kernel.contracts import may_be_repeated
 from aura.kernel.interceptors.chain import DO_NOT_RETRY, Interceptor
@@ -12,6 +11,7 @@ from aura.kernel.security.access_tokens import AccessTokenInvalid, bearer_token
 from aura.kernel.security.actor import ANONYMOUS_ID, LOCAL_ACTOR_ID, Actor
 from aura.kernel.security.callers import ServiceNotCovered
 from aura.kernel.security.internal_identity import IDENTITY_METADATA, RESERVED_PREFIX, IdentityRefused
+from aura.kernel.security.sources import Sources
 
 if TYPE_CHECKING:
     from aura.kernel.interceptors.call import Call
@@ -32,7 +32,15 @@ class CallerIdentity(Interceptor):
     metadata is refused: someone tries to pass for what they are not.
     """
 
-    def __init__(self, *, identities: InternalIdentities, process: str, callers: Callers | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        identities: InternalIdentities,
+        process: str,
+        callers: Callers | None = None,
+        sources: Sources | None = None,
+    ) -> None:
+        self._sources = sources or Sources()
         self._identities = identities
         self._process = process
         self._callers = callers
@@ -62,7 +70,8 @@ class CallerIdentity(Interceptor):
             call.context.set_trailing_metadata((*(call.context.trailing_metadata() or ()), DO_NOT_RETRY))
 
     async def _from_outside(self, call: Call) -> Actor:
-        source = source_of(call.context.peer() or "")
+        context = call.context
+        source = self._sources.of(context.peer() or "", context.invocation_metadata() or (), context.auth_context())
         nobody = call.actor = Actor(user_id=ANONYMOUS_ID, source=source)  # until it is known who it is
         if AUTHORIZATION not in call.metadata:
             return nobody
@@ -93,12 +102,6 @@ class CallerIdentity(Interceptor):
             source=identity.source,
         )
         call.forwarded = identity.forwarded
-
-
-def source_of(peer: str) -> str:
-    """Returns the address that gRPC's name of a peer, as `ipv4:127.0.0.1:50051`, holds; without the port."""
-    kind, _, address = unquote(peer).partition(":")
-    return address.rpartition(":")[0].strip("[]") if kind in {"ipv4", "ipv6"} else ""
 
 
 def _text(values: object) -> str:

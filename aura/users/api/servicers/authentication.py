@@ -182,5 +182,6 @@ class AuthenticationServicer(AuthenticationServiceServicer):
 
 
 def _user_agent(context: Context) -> str:
+    """Returns the name of the caller's program, also of one that calls by way of a gateway or another process."""
     metadata = dict(context.invocation_metadata() or ())
-    return str(metadata.get("user-agent", ""))
+    return str(metadata.get("grpcgateway-user-agent") or metadata.get("user-agent", ""))

@@ -1,0 +1,65 @@
+"""What a process serves over HTTP, put together: the platform's methods as REST, and the pages beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from http import HTTPStatus
+
+import grpc
+
+from aura.kernel.contracts import describe
+from aura.kernel.gateway import BodyLimits, Gateway
+from aura.kernel.http_application import HttpApplication, Page, alive_page, metrics_page, ready_page
+from aura.kernel.http_server import HttpLimits
+from aura.kernel.security.internal_identity import RESERVED_PREFIX
+from aura.kernel.settings import Settings
+
+PATH_BYTES = 8192
+
+
+def http_application(
+    *,
+    settings: Settings,
+    services: Iterable[str],
+    channel: grpc.aio.Channel,
+    metrics: Callable[[], Awaitable[bytes]],
+    is_ready: Callable[[], Awaitable[bool]],
+) -> HttpApplication:
+    """Returns what answers over HTTP.
+
+    Args:
+        settings: what the operator chose.
+        services: the full names of the services that can be called, whose contracts are loaded.
+        channel: where they are called: in this process, which passes on what it does not host.
+        metrics: gives the figures for Prometheus.
+        is_ready: says whether this process should be sent requests.
+    """
+    gateway = Gateway(
+        [describe(service) for service in services],
+        lambda _: channel,
+        limits=BodyLimits(size=settings.maximum_message_bytes, seconds=settings.request_seconds),
+        forged=(RESERVED_PREFIX,),
+        origins=settings.origins,
+    )
+    return HttpApplication(
+        gateway=gateway,
+        pages={
+            "/metrics": metrics_page(metrics),
+            "/healthz": alive_page,
+            "/readyz": ready_page(is_ready),
+        },
+    )
+
+
+def http_limits(settings: Settings) -> HttpLimits:
+    """Returns what a connection may take, which is what one that speaks gRPC may."""
+    return HttpLimits(
+        connections=settings.maximum_connections,
+        header_bytes=settings.maximum_metadata_bytes + PATH_BYTES,
+        header_seconds=settings.handshake_seconds,
+    )
+
+
+async def _home() -> Page:
+    """Leads who comes with a browser to the page that describes everything."""
+    return Page(body=b"", status=HTTPStatus.FOUND, headers=((b"location", b"/docs"),))
