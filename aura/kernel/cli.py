@@ -20,6 +20,7 @@ from aura.kernel.access_table import access_page, access_table
 from aura.kernel.audit_command import audit_command
 from aura.kernel.database import sync_url
 from aura.kernel.diagnosis import diagnose
+from aura.kernel.envoy_config import Front, envoy_config, pair_of, write_config
 from aura.kernel.errors import AuraError
 from aura.kernel.event_commands import event_commands
 from aura.kernel.migrations import HEAD, Step
@@ -144,6 +145,32 @@ def command_line(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
     app.add_typer(event_commands(lambda: _processes(specs)), name="events")
 
     app.command("audit")(audit_command(specs, lambda module: connector(specs, module)()))
+
+    @app.command("envoy-config")
+    def _envoy_config(
+        *,
+        topology: TopologyOption = None,
+        host: Annotated[str, typer.Option(help="Address that Envoy listens at.")] = "127.0.0.1",
+        port: Annotated[int, typer.Option(help="Port that Envoy listens at.", min=1, max=65535)] = 8080,
+        certificate: Annotated[Path | None, typer.Option(help="What Envoy encrypts its own port with (PEM).")] = None,
+        key: Annotated[Path | None, typer.Option(help="Key of that certificate (PEM).")] = None,
+        client_certificate: Annotated[
+            Path | None, typer.Option(help="What Envoy shows to Aura, where Aura asks for a certificate (PEM).")
+        ] = None,
+        client_key: Annotated[Path | None, typer.Option(help="Key of that certificate (PEM).")] = None,
+        output: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
+    ) -> None:
+        """Write a configuration for Envoy, by which it serves REST and gRPC in front of all processes."""
+        with plain_errors():
+            settings = settings_of(topology)
+            front = Front(
+                host=host,
+                port=port,
+                own=pair_of("--certificate", certificate, "--key", key),
+                client=pair_of("--client-certificate", client_certificate, "--client-key", client_key),
+            )
+            config = envoy_config(settings, specs, topology_of(settings, specs), front)
+            write_config(config, output)
 
     @app.command("access")
     def _access(
