@@ -18,6 +18,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from aura.kernel.tls import HttpCertificates, TlsFiles
 
 KEEP_ALIVE_SECONDS = 75
+BACKLOG = 2048
+VERSIONS = ("1.1", "1.0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,7 @@ class HttpServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             ssl_context_factory=(lambda *_: certificates.context()) if certificates else None,
         )
@@ -75,7 +78,8 @@ class HttpServer:
         return port
 
     def start(self) -> None:
-        """Begins to answer."""
+        """Begins to answer; from now on clients can connect."""
+        self._socket.listen(BACKLOG)
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
 
     async def stop(self, grace: float) -> None:
@@ -135,6 +139,8 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._count(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
+        if self.parser.get_http_version() not in VERSIONS:
+            raise ValueError  # as below
         self._stop_timer()
         super().on_headers_complete()
 
