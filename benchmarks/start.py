@@ -23,7 +23,7 @@ def measure(folder: Path) -> float:
     for turn in range(STARTS + 1):
         begin = time.perf_counter()
         with ExitStack() as stack:
-            environment = {"AURA_PORT": "{port}", "AURA_DATA_DIR": str(folder / "data")}
+            environment = {"AURA_PORT": "{port}", "AURA_HTTP_PORT": "0", "AURA_DATA_DIR": str(folder / "data")}
             server = stack.enter_context(
                 running("start", ["server.py"], folder, environment=environment, on_one_core=False)
             )

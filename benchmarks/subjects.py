@@ -41,6 +41,7 @@ def aura_environment(database: Database) -> dict[str, str]:
     return {
         "AURA_ENVIRONMENT": "production",
         "AURA_PORT": "{port}",
+        "AURA_HTTP_PORT": "0",
         "AURA_DATABASE_URL": database.url,
         "AURA_SECRET_KEY_FILE": str(database.secret_key_file),
         "AURA_SMTP_URL": "smtp+plain://127.0.0.1:1",  # no mail is sent here

@@ -255,10 +255,35 @@ async def test_the_path_is_above_the_body(client):
     assert (answer.json["book"]["name"], answer.json["book"]["title"]) == ("shelves/1/books/2", "t")
 
 
-async def test_patch_takes_its_mask_from_the_query_or_not_at_all(client):
-    answer = await client("PATCH", "/v1/shelves/1/books/2?updateMask=title,author.givenName", {"title": "t"})
+async def test_an_update_takes_its_mask_from_the_query(client):
+    for verb in ("PATCH", "PUT"):
+        answer = await client(verb, "/v1/shelves/1/books/2?updateMask=title,author.givenName", {"title": "t"})
 
-    assert answer.json["updateMask"] == "title,author.givenName"
+        assert answer.json["updateMask"] == "title,author.givenName"
+
+
+@pytest.mark.parametrize(
+    ("body", "mask"),
+    [
+        ({"title": "t"}, "title"),
+        ({"title": "", "copies": 0, "tags": []}, "copies,tags,title"),
+        (
+            {"author": {"givenName": "g", "family_name": ""}, "name": "in the path"},
+            "author.familyName,author.givenName",
+        ),
+        ({"author": {}, "publishTime": None}, "author,publishTime"),
+        ({"publishTime": "2026-01-31T12:00:00Z"}, "publishTime"),
+        ({}, ""),
+    ],
+)
+async def test_patch_takes_its_mask_from_the_body(client, body, mask):
+    answer = await client("PATCH", "/v1/shelves/1/books/2", body)
+
+    assert answer.json.get("updateMask", "") == mask
+
+
+async def test_put_replaces_everything(client):
+    assert (await client("PUT", "/v1/shelves/1/books/2", {"title": "t"})).json["updateMask"] == "*"
 
 
 @pytest.mark.parametrize(

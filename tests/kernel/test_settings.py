@@ -122,13 +122,17 @@ def test_takes_any_address_with_encryption_or_when_told_to(host: str, allowed: d
     assert read_settings({"AURA_HOST": host, **allowed}).host == host
 
 
-def test_http_is_plain_text_too():
-    (problem,) = problems_of(AURA_HOST="0.0.0.0", AURA_HTTP_PORT="8080", **CERTIFIED)
+def test_http_may_be_left_out():
+    assert read_settings({"AURA_HTTP_PORT": "none"}).http_port is None
 
-    assert problem.startswith("AURA_HTTP_PORT would serve without encryption at 0.0.0.0")
-    assert read_settings(
-        {"AURA_HOST": "0.0.0.0", "AURA_HTTP_PORT": "8080", "AURA_ALLOW_PLAINTEXT": "true", **CERTIFIED}
-    ).tls
+
+def test_lists_have_commas():
+    settings = read_settings(
+        {"AURA_CORS_ORIGINS": "https://a.example, http://localhost:3000", "AURA_TRUSTED_PROXIES": "10.0.0.0/8,::1"}
+    )
+
+    assert settings.origins == ["https://a.example", "http://localhost:3000"]
+    assert settings.trusted_proxies == "10.0.0.0/8,::1"
 
 
 @pytest.mark.parametrize(
@@ -190,6 +194,9 @@ def test_production_requires_a_mail_server():
         ("AURA_PUBLIC_URL", "https://aura.example.com/", "should match pattern"),
         ("AURA_PASSWORD_MEMORY_KIB", "100", "greater than or equal to 8192"),
         ("AURA_HTTP_PORT", "50051", "must differ from AURA_PORT"),
+        ("AURA_CORS_ORIGINS", "a.example", "must list origins"),
+        ("AURA_CORS_ORIGINS", "https://a.example/app", "must list origins"),
+        ("AURA_TRUSTED_PROXIES", "10.0.0.0/8 ::1", "must list networks"),
         ("AURA_HOST", "", "at least 1 character"),
         ("AURA_RATE_LIMIT_PER_PEER", "-1", "greater than or equal to 0"),
         ("AURA_RATE_LIMIT_PER_ACCOUNT", "nan", "less than or equal to 1000000"),

@@ -47,11 +47,6 @@ FAULTS = {
         "0.0.0.0",
         "processes.core.address: must be an address that the other processes reach",
     ),
-    "open HTTP": (
-        'address = "127.0.0.1:50051"',
-        'address = "10.1.2.3:50051"\nhttp_port = 8080',
-        "process core would serve HTTP, which is not encrypted, at 10.1.2.3",
-    ),
     "name with capitals": ("processes.core", "processes.Core", "processes.Core: a process's name is of lower-case"),
     "no address": (
         'address = "[::1]:50052"',

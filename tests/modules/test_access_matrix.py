@@ -183,7 +183,7 @@ async def world(request: pytest.FixtureRequest, database_url: URL, tmp_path: Pat
         hosts = []
         for name in topology.processes:
             host = Host(
-                settings=Settings(environment="test", data_dir=tmp_path, password_memory_kib=8192),
+                settings=Settings(environment="test", data_dir=tmp_path, http_port=None, password_memory_kib=8192),
                 specs=AURA_MODULES,
                 database_url=database_url,
                 keys=KEYS,

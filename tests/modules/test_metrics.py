@@ -61,7 +61,7 @@ async def figures(platform: Platform) -> dict[str, dict[tuple[str, ...], float]]
 
 async def get(platform: Platform, path: str, method: str = "GET") -> tuple[int, str]:
     def ask() -> tuple[int, str]:
-        request = urllib.request.Request(f"http://{platform.host.http_address}{path}", method=method)
+        request = urllib.request.Request(f"{platform.host.http_address}{path}", method=method)
         try:
             with urllib.request.urlopen(request) as answer:
                 return answer.status, answer.read().decode()

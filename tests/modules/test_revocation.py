@@ -84,7 +84,7 @@ async def somebody(spread: str, database_url: URL, tmp_path: Path) -> AsyncItera
     async with AsyncExitStack() as stack:
         for name in topology.processes:
             host = Host(
-                settings=Settings(environment="test", data_dir=tmp_path, password_memory_kib=8192),
+                settings=Settings(environment="test", data_dir=tmp_path, http_port=None, password_memory_kib=8192),
                 specs=AURA_MODULES,
                 database_url=database_url,
                 keys=KEYS,

@@ -42,7 +42,7 @@ DISORDER = disorder_service_pb2.GetDisorderRequest(code="F33.1")
 
 def host(topology: Topology, process: str, url: URL, folder: Path) -> Host:
     return Host(
-        settings=Settings(environment="test", data_dir=folder),
+        settings=Settings(environment="test", data_dir=folder, http_port=None),
         specs=AURA_MODULES,
         database_url=url,
         keys=KEYS,

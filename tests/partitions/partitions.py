@@ -114,7 +114,7 @@ async def in_one_process(
     topology = topology_of(partition)
     hosts = [
         Host(
-            settings=Settings(environment="test", data_dir=folder, **QUICK_EVENTS),
+            settings=Settings(environment="test", data_dir=folder, http_port=None, **QUICK_EVENTS),
             specs=specs,
             database_url=url,
             keys=KEYS,

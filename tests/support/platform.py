@@ -118,7 +118,7 @@ async def running_platform(
     fake_time.provide(lambda: clock, provides=Clock)
     given = overrides or {}
     host = Host(
-        settings=Settings(environment="test", data_dir=folder, port=0, **settings),
+        settings=Settings(environment="test", data_dir=folder, port=0, **{"http_port": None} | settings),
         specs=AURA_MODULES,
         database_url=url,
         keys=KEYS,

@@ -21,6 +21,7 @@ from tests.support.cluster import KEYS
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVES = re.compile(r"Aura serves gRPC at (\S+)\n")
+SERVES_HTTP = re.compile(r"REST +(\S+)/docs ")
 START_SECONDS = 40.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.02
@@ -55,6 +56,8 @@ class ServerProcess:
         self._log = folder / "server.log"
         self._settings = {"PORT": 0, "DATA_DIR": self.data_dir, "ENVIRONMENT": "development"}
         self._settings |= {name.upper(): value for name, value in settings.items()}
+        if "TOPOLOGY_FILE" not in self._settings:
+            self._settings.setdefault("HTTP_PORT", 0)
         self._process: subprocess.Popen[bytes] | None = None
         self._launched = 0.0
         self._log_start = 0
@@ -100,6 +103,13 @@ class ServerProcess:
         """The address that the start report shows."""
         found = SERVES.search(self.logs())
         assert found, f"no start report:\n{self.logs()}"
+        return found[1]
+
+    @property
+    def http_address(self) -> str:
+        """The URL of what it serves over HTTP, as the start report shows it."""
+        found = SERVES_HTTP.search(self.logs())
+        assert found, f"no HTTP in the start report:\n{self.logs()}"
         return found[1]
 
     @property

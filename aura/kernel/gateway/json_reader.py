@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, NoReturn
 
@@ -71,8 +71,8 @@ class BodyReader:
         self._message = message
         self._name = "" if body == WHOLE else body
 
-    def read(self, body: bytes, message: Message) -> None:
-        """Reads a body into a request.
+    def read(self, body: bytes, message: Message) -> object:
+        """Reads a body into a request; returns its JSON.
 
         Raises:
             BadRequest: It is no JSON, or not of the request's form.
@@ -87,6 +87,7 @@ class BodyReader:
             if self._name:
                 error.inside(self._name)
             raise BadRequest(f"{error.path or 'the body'} {error.problem}", field=error.path) from None
+        return value
 
 
 class _Fields:
@@ -94,10 +95,10 @@ class _Fields:
 
     def __init__(self, descriptor: Descriptor) -> None:
         self._name = descriptor.name
-        self._known: dict[str, FieldDescriptor] = {}
+        self.known: dict[str, FieldDescriptor] = {}
         self.setters: dict[str, Setter] = {}
         for field in descriptor.fields:
-            self._known[field.json_name] = self._known[field.name] = field
+            self.known[field.json_name] = self.known[field.name] = field
             self.setters[field.name] = _setter(field)
 
     @staticmethod
@@ -112,7 +113,7 @@ class _Fields:
             raise Unreadable("is nested too deeply")
         given: set[str] = set()
         for key, item in value.items():
-            field = self._known.get(key)
+            field = self.known.get(key)
             if field is None:
                 raise Unreadable(f"is no field of {self._name}").inside(_shown(key))
             name = field.name
@@ -130,6 +131,18 @@ class _Fields:
                 self.setters[name](message, item, depth)
             except Unreadable as error:
                 raise error.inside(name) from None
+
+
+def fields_of(message: Descriptor, value: object) -> Iterator[tuple[str, FieldDescriptor]]:
+    """Yields the names that a JSON object has, each with the field of the message that it means."""
+    known = _Fields.of(message).known
+    for name in value if isinstance(value, dict) else ():
+        yield name, known[name]
+
+
+def is_plain(message: Descriptor) -> bool:
+    """Returns whether the JSON of a message is an object of its fields."""
+    return message.full_name not in {*_OF_TEXT, *_WRAPPERS, *_FREE}
 
 
 def _setter(field: FieldDescriptor) -> Setter:

@@ -13,6 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from aura.kernel.gateway.bindings import SCALAR_MESSAGES, WHOLE, Binding, field_at
 from aura.kernel.gateway.json_reader import BodyReader, message_reader
+from aura.kernel.gateway.masks import UpdateMask
 from aura.kernel.gateway.refusals import BadRequest
 from aura.kernel.gateway.templates import Variable
 from aura.kernel.gateway.values import Unreadable, text_reader_of
@@ -41,6 +42,7 @@ class RequestReader:
         self._variables = [(variable, _Target(self._message, variable.field_path)) for variable in _in(binding)]
         self._in_path = {variable.field_path for variable in _in(binding)}
         self._targets: dict[str, _Target] = {}
+        self._mask = UpdateMask(binding)
 
     @property
     def takes_body(self) -> bool:
@@ -59,20 +61,20 @@ class RequestReader:
             BadRequest: It cannot be made of these.
         """
         message: Message = self._new()
-        self.read_body(body, message)
+        value = self._read_body(body, message)
         if query:
             self._read_query(query, message)
+        self._mask.fill(message, value)
         for variable, target in self._variables:
             target.set(_value_of(variable, segments), message)
         return message
 
-    def read_body(self, body: bytes, message: Message) -> None:
-        """Reads the body into a request. Raises BadRequest."""
+    def _read_body(self, body: bytes, message: Message) -> object:
         if self._body is None:
             if body:
                 raise BadRequest("this method takes no body: send its fields in the path and in the query")
-        elif body:
-            self._body.read(body, message)
+            return None
+        return self._body.read(body, message) if body else None
 
     def _read_query(self, query: str, message: Message) -> None:
         if not self._takes_query:
