@@ -35,6 +35,7 @@ class PlatformHealth(aio.HealthServicer):  # type: ignore[misc] # the package ha
         self._elsewhere = elsewhere
         self._drained = asyncio.Event()
         self._watchers = 0
+        self._hosted: dict[str, None] = {}
 
     async def status_of(self, service: str) -> ServingStatus:
         """Returns the status of a service of the platform; a process that cannot be reached serves nothing."""
@@ -54,6 +55,18 @@ class PlatformHealth(aio.HealthServicer):  # type: ignore[misc] # the package ha
         if request.service in self._elsewhere and ASKED not in map(tuple, context.invocation_metadata() or ()):
             return await self._ask(request.service, context.time_remaining())
         return await super().Check(request, context)
+
+    async def List(self, request: Any, context: Any) -> Any:  # noqa: N802 as in the contract
+        """Returns the status of every service of the platform."""
+        del request, context
+        names = [*self._hosted, *self._elsewhere]
+        answers = await asyncio.gather(*map(self._ask, names))
+        return health_pb2.HealthListResponse(statuses=dict(zip(names, answers, strict=True)))
+
+    async def set(self, service: str, status: ServingStatus) -> None:
+        """Sets the status of a service that is hosted here, or of this process."""
+        self._hosted.setdefault(service)
+        await super().set(service, status)
 
     async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802 as in the contract
         """Sends the status of a service now and whenever it changes, until the server drains."""
