@@ -30,6 +30,10 @@ NAME = "envoy"
 """Envoy's name where a topology gives each process a certificate of its own."""
 
 ANY_PROCESS = "any"
+BUFFER = "envoy.filters.http.buffer"
+FRAME_BYTES = 5
+"""What gRPC writes before each message."""
+
 CALL_SECONDS = 60.0
 """How long a unary call may take, if its caller does not say."""
 
@@ -258,6 +262,12 @@ def _connection_manager(settings: Settings, services: Sequence[ServiceDescriptor
         "stream_idle_timeout": _seconds(settings.connection_idle_seconds),
         "local_reply_config": {"mappers": list(_local_replies())},
         "http_filters": [
+            # before anything is made of a body it has arrived, and is not too long; streams of gRPC pass (`_route`)
+            _typed(
+                BUFFER,
+                "extensions.filters.http.buffer.v3.Buffer",
+                max_request_bytes=settings.maximum_message_bytes,
+            ),
             _typed(
                 "envoy.filters.http.grpc_json_transcoder",
                 "extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
@@ -287,7 +297,7 @@ def _transcoder(settings: Settings, services: Sequence[ServiceDescriptor]) -> Js
         "query_param_unescape_plus": True,
         "request_validation_options": {"reject_unknown_method": True, "reject_unknown_query_parameters": True},
         "max_request_body_size": settings.maximum_message_bytes,
-        "max_response_body_size": settings.maximum_message_bytes,
+        "max_response_body_size": settings.maximum_message_bytes + FRAME_BYTES,
     }
 
 
@@ -371,7 +381,14 @@ def _route(match: Json, cluster: str, *, seconds: float) -> Json:
             # only what has certainly not been begun is tried again
             "retry_policy": {"retry_on": "connect-failure,refused-stream", "num_retries": 2},
         },
+        "typed_per_filter_config": {BUFFER: _NOT_BUFFERED},
     }
+
+
+_NOT_BUFFERED: Json = {
+    "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
+    "disabled": True,
+}
 
 
 # ---- clusters

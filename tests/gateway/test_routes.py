@@ -22,6 +22,7 @@ ROUTES = {
     "GET /v1/files/a/b/c": ("ReadFile", {"path": "a/b/c"}),
     "GET /v1/files": ("ReadFile", {}),
     "GET /v1/files/a/b:raw": ("ReadFile", {"path": "a/b"}),
+    "GET /v1/files/a:": ("ReadFile", {"path": "a:"}),
     "GET /v1/docs/a/b": ("ReadFile", {"path": "docs/a/b"}),
     "GET /v1/docs": ("ReadFile", {"path": "docs"}),
     "GET /v1/any/thing/of/x": ("ReadAny", {"path": "x"}),

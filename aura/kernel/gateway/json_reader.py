@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from functools import cache
 from typing import Any, NoReturn
 
@@ -30,6 +33,10 @@ _WRAPPERS = {f"{_GOOGLE}{name}Value" for name in (
     "Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes",
 )}  # fmt: skip
 
+_EXACT, _LARGER_THAN_ANY = 2**53, 1e20
+"""Up to where floats hold all integers, and beyond all that fields hold."""
+_FINER_THAN_NANOSECONDS = re.compile(r"\.[0-9]{10}")
+
 Setter = Callable[[Message, object, int], None]
 """Sets a field of a message from a JSON value, at a depth."""
 
@@ -45,7 +52,9 @@ def parse_json(text: bytes) -> object:
         BadRequest: It is none; or an object has a name twice, or it is nested too deeply.
     """
     try:
-        return json.loads(text.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return json.loads(
+            text.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_number
+        )
     except UnicodeDecodeError as error:
         raise BadRequest(f"the body is not UTF-8 (at byte {error.start})") from None
     except json.JSONDecodeError as error:
@@ -263,7 +272,7 @@ def message_reader(descriptor: Descriptor) -> Callable[[object, Any, int], None]
 def _text_reader(form: str) -> Callable[[object, Any, int], None]:
     def read(value: object, message: Any, _: int) -> None:
         try:
-            if not isinstance(value, str) or not value.isascii():
+            if not isinstance(value, str) or not value.isascii() or _FINER_THAN_NANOSECONDS.search(value):
                 raise TypeError  # noqa: TRY301 the same is to be said of both
             message.FromJsonString(value)
             message.ToJsonString()
@@ -283,6 +292,10 @@ def _wrapper_reader(descriptor: Descriptor) -> Callable[[object, Any, int], None
 
 
 def _read_free(value: Any, message: Message, _: int) -> None:
+    if not _is_finite(value):
+        raise Unreadable("has a number that is too large")
+    if message.DESCRIPTOR.name == "Any" and isinstance(value, dict) and "/" not in str(value.get("@type", "/")):
+        raise Unreadable("must have a type with a slash before its name, as type.googleapis.com/aura.users.v1.User")
     try:
         json_format.ParseDict(value, message, max_recursion_depth=DEEPEST)
     except (json_format.ParseError, TypeError, ValueError):
@@ -303,6 +316,24 @@ def _object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
         names = [name for name, _ in pairs]
         raise Doubled(_shown(next(name for name in names if names.count(name) > 1)))
     return made
+
+
+def _number(text: str) -> int | float:
+    """Returns a number that is written with a point or an exponent; whole ones exactly, where a float would not be."""
+    number = float(text)
+    if _EXACT < abs(number) < _LARGER_THAN_ANY:
+        exact = Decimal(text)
+        if exact == exact.to_integral_value():
+            return int(exact)
+    return number
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -79,11 +79,10 @@ class RequestReader:
     def _read_query(self, query: str, message: Message) -> None:
         if not self._takes_query:
             raise BadRequest(f"{_name_of(query)} is in the query; this method takes its fields in the body")
-        given: set[str] = set()
+        given = {choice: member for _, target in self._variables for choice, member in target.choices}
         for name, text in _parameters(query):
             target = self._target(name)
-            if not target.repeated:
-                self._see_once(target, given)
+            _require_room(target, given)
             target.set(text, message)
 
     def _target(self, name: str) -> _Target:
@@ -109,13 +108,6 @@ class RequestReader:
             path.append(found.name)
             inside = None if found.is_repeated else found.message_type
         return tuple(path)
-
-    def _see_once(self, target: _Target, given: set[str]) -> None:
-        for name in (target.name, *target.choices):
-            if name in given:
-                twice = "is given twice in the query" if name == target.name else "excludes others that are given"
-                raise BadRequest(f"{target.name} {twice}", field=target.name)
-            given.add(name)
 
 
 class _Target:
@@ -187,14 +179,24 @@ def _find(message: Descriptor, name: str) -> FieldDescriptor | None:
     return found or next((field for field in message.fields if field.json_name == name), None)
 
 
-def _choices(message: Descriptor, path: Sequence[str]) -> Iterator[str]:
-    """Yields the oneofs, of several members, that a field is in."""
+def _require_room(target: _Target, given: dict[str, str]) -> None:
+    """Notes a field among those that are given. Raises BadRequest if it is there, or excluded by one that is."""
+    if not target.repeated and target.name in given:
+        raise BadRequest(f"{target.name} is given twice in the query", field=target.name)
+    given[target.name] = target.name
+    for choice, member in target.choices:
+        if given.setdefault(choice, member) != member:
+            raise BadRequest(f"{target.name} excludes others that are given", field=target.name)
+
+
+def _choices(message: Descriptor, path: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yields the oneofs, of several members, that a field or one that leads to it is in, each with that member."""
     for end in range(1, len(path) + 1):
         field = field_at(message, path[:end])
         assert field is not None
         choice = field.containing_oneof
-        if choice is not None and len(choice.fields) > 1 and end == len(path):
-            yield ".".join((*path[: end - 1], f"({choice.name})"))
+        if choice is not None and len(choice.fields) > 1:
+            yield ".".join((*path[: end - 1], f"({choice.name})")), field.name
 
 
 def _parameters(query: str) -> Iterator[tuple[str, str]]:

@@ -89,7 +89,7 @@ class Router(Generic[Route]):
         verb = ""
         if ":" in path:
             before, _, behind = path.rpartition(":")
-            if behind in self._verbs:
+            if behind and behind in self._verbs:
                 path, verb = before, behind
         segments = path[1:].split("/")
         while segments and not segments[-1]:

@@ -79,7 +79,8 @@ def read_bytes(value: object) -> bytes:
         raise Unreadable("must be base64")
     bare = value.rstrip("=").replace("-", "+").replace("_", "/")
     padding = -len(bare) % 4
-    if padding == 3:  # noqa: PLR2004 one letter of four holds less than a byte
+    # one letter of four holds less than a byte; "with/without paddings" are accepted, and not with a part of it
+    if padding == 3 or len(value) - len(bare) not in {0, padding}:  # noqa: PLR2004 three are missing
         raise Unreadable("must be base64")
     return base64.b64decode(bare + "=" * padding)
 
@@ -143,8 +144,11 @@ def _enum_reader(enum: EnumDescriptor) -> Reader:
     numbers = {value.name: value.number for value in enum.values}
     number_of = whole_number(-(2**31), 2**31 - 1)
     name = enum.name
+    is_null = enum.full_name == "google.protobuf.NullValue"
 
     def read(value: object) -> int:
+        if value is None and is_null:
+            return 0
         if isinstance(value, str) and value in numbers:
             return numbers[value]
         try:
