@@ -30,7 +30,7 @@ $(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
-.PHONY: run demo test check lint conformance fuzz test-partitions chaos-events prove bench bench-events bench-logins bench-inprocess bench-abuse bench-profile protos protos-release migrate lock clean
+.PHONY: run demo test check lint conformance fuzz test-partitions chaos-events prove bench bench-events bench-logins bench-inprocess bench-abuse bench-profile protos protos-release openapi migrate lock clean
 
 run: $(VENV)/.run ## Serve Aura on the embedded database (Ctrl-C stops it)
 	@exec $(BIN)/python server.py
@@ -90,6 +90,9 @@ protos: $(VENV)/.dev ## Generate Python from the contracts
 protos-release: $(VENV)/.dev ## Keep today's contracts as a release that later ones must not break (VERSION=1.2.3)
 	@test -n "$(VERSION)" || { echo "make: name the release: make protos-release VERSION=1.2.3" >&2; exit 1; }
 	@$(BIN)/python -m aura.kernel.tooling.protos release $(VERSION)
+
+openapi: $(VENV)/.run ## Write the OpenAPI document of the REST interface to build/openapi.json
+	@$(BIN)/aura openapi --output build/openapi.json
 
 migrate: $(VENV)/.run ## Bring the database up to date
 	@$(BIN)/aura migrate

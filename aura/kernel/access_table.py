@@ -59,18 +59,22 @@ def require_access_rules(services: Iterable[str]) -> None:
         raise AccessRuleMissing(missing)
 
 
-def access_rows(specs: Mapping[str, ModuleSpec]) -> list[AccessRow]:
-    """Returns who may call each method of the platform, by the method's name."""
+def platform_services(specs: Mapping[str, ModuleSpec]) -> list[str]:
+    """Returns the full names of all services of the platform, and loads their contracts."""
     for module in specs:
         load_contract(module)
-    services = [*(name for module, spec in specs.items() for name in service_names(module, spec)), *KERNEL_SERVICES]
+    return [*(name for module, spec in specs.items() for name in service_names(module, spec)), *KERNEL_SERVICES]
+
+
+def access_rows(specs: Mapping[str, ModuleSpec]) -> list[AccessRow]:
+    """Returns who may call each method of the platform, by the method's name."""
     return [
         AccessRow(
             method=path.lstrip("/"),
             outside=_outside(access_of(path)),
             modules="those that publish events" if path == DELIVER else ", ".join(access_of(path).callers) or "none",
         )
-        for service in sorted(services)
+        for service in sorted(platform_services(specs))
         for path in _paths_of(service)
     ]
 

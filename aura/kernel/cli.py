@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ from aura.kernel.event_commands import event_commands
 from aura.kernel.migrations import HEAD, Step
 from aura.kernel.module import ModuleSpec
 from aura.kernel.module_table import modules_graph, modules_table
+from aura.kernel.openapi_document import platform_openapi
 from aura.kernel.platform_client import platform_channel, process_channels, what_went_wrong
 from aura.kernel.process_group import ProcessGroup
 from aura.kernel.security.keys import read_secret_key
@@ -181,6 +183,18 @@ def command_line(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
             typer.echo(access_page(specs), nl=False)
         else:
             Console().print(access_table(specs))
+
+    @app.command("openapi")
+    def _openapi(
+        *, output: Annotated[Path | None, typer.Option(help="File to write to; default: standard output.")] = None
+    ) -> None:
+        """Write the OpenAPI document of the REST interface."""
+        text = f"{json.dumps(platform_openapi(specs), ensure_ascii=False, indent=2)}\n"
+        if output is None:
+            typer.echo(text, nl=False)
+        else:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text(text, encoding="utf-8")
 
     @app.command("check")
     def _check() -> None:

@@ -17,12 +17,17 @@ from pathlib import Path
 
 from google.protobuf import descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2
 
+from aura.kernel.tooling.comments import comments_in, write_comments
+
 ROOT = Path(__file__).resolve().parents[3]
 PROTOS = ROOT / "protos"
 GENERATED = ROOT / "generated"
 RELEASED = PROTOS / "released"
 BUF_CONFIG = PROTOS / "buf.yaml"
 VALIDATE_PROTO = "buf/validate/validate.proto"
+ERROR_PROTOS = ("google/rpc/error_details.proto", "google/rpc/status.proto")
+"""What REST clients meet of others' contracts, so that the comments in it are wanted too."""
+COMMENTS = "comments.json"
 ADDS_SERVICER = re.compile(r"^def add_\w+_to_server", re.MULTILINE)
 OWN_IMPORT = re.compile(r"^(from|import) (aura|buf)\.", re.MULTILINE)
 
@@ -49,6 +54,7 @@ def generate(target: Path, protos: Path = PROTOS) -> None:
         path.write_text(OWN_IMPORT.sub(r"\1 generated.\2.", path.read_text()))
     for folder in [target, *(path for path in target.rglob("*") if path.is_dir())]:
         (folder / "__init__.py").touch()
+    write_comments(target / COMMENTS, _comments(protos))
 
 
 def build_image(target: Path, protos: Path = PROTOS, *, source_info: bool = True) -> None:
@@ -82,6 +88,14 @@ def breaking(protos: Path = PROTOS, released: Path = RELEASED) -> str:
     if not images:
         raise ProtosError(f"no released image in {released}; make one: make protos-release VERSION=1.0.0")
     return _buf(protos, "breaking", f"--against={images[-1]}")
+
+
+def _comments(protos: Path) -> dict[str, str]:
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder) / "image.binpb"
+        options = [f"--descriptor_set_out={image}", "--include_imports", "--include_source_info"]
+        _protoc(protos, [*options, *contract_files(protos), *ERROR_PROTOS])
+        return comments_in(descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes()))
 
 
 def _buf(protos: Path, command: str, *options: str) -> str:
