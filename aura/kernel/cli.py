@@ -148,6 +148,19 @@ def command_line(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
 
     app.command("audit")(audit_command(specs, lambda module: connector(specs, module)()))
 
+    _add_contract_commands(app, specs)
+
+    @app.command("check")
+    def _check() -> None:
+        """Check specifications, contracts, settings and the database; say what is wrong and how to mend it."""
+        raise typer.Exit(code=0 if check(specs) else 1)
+
+    return app
+
+
+def _add_contract_commands(app: typer.Typer, specs: Mapping[str, ModuleSpec]) -> None:
+    """Adds what writes down the contracts in other forms."""
+
     @app.command("envoy-config")
     def _envoy_config(
         *,
@@ -195,13 +208,6 @@ def command_line(specs: Mapping[str, ModuleSpec]) -> typer.Typer:
         else:
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(text, encoding="utf-8")
-
-    @app.command("check")
-    def _check() -> None:
-        """Check specifications, contracts, settings and the database; say what is wrong and how to mend it."""
-        raise typer.Exit(code=0 if check(specs) else 1)
-
-    return app
 
 
 def migrate(specs: Mapping[str, ModuleSpec], modules: Sequence[str], *, to: str, only_plan: bool) -> None:

@@ -407,6 +407,7 @@ class Host:
             )
             application = http_application(
                 settings=self._settings,
+                specs=self._specs,
                 services=self._described_services(),
                 channel=self._in_process.channel(auth_context=lambda: {BY_GATEWAY: ()}),
                 metrics=lambda: self._metrics.render(logs),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -86,6 +87,18 @@ def metrics_page(render: Callable[[], Awaitable[bytes]]) -> MakePage:
 async def alive_page() -> Page:
     """Returns the page that says that this process runs."""
     return Page(body=json_bytes({"status": "SERVING"}))
+
+
+def written_once(write: Callable[[], bytes]) -> MakePage:
+    """Returns what makes a page that stays as it is, and takes long to write: when it is first asked for."""
+    writing: list[asyncio.Task[bytes]] = []
+
+    async def page() -> Page:
+        if not writing or (writing[0].done() and (writing[0].cancelled() or writing[0].exception())):
+            writing[:] = [asyncio.create_task(asyncio.to_thread(write))]
+        return Page(body=await asyncio.shield(writing[0]))
+
+    return page
 
 
 def ready_page(is_ready: Callable[[], Awaitable[bool]]) -> MakePage:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 
 import grpc
 
 from aura.kernel.contracts import describe
 from aura.kernel.gateway import BodyLimits, Gateway
-from aura.kernel.http_application import HttpApplication, Page, alive_page, metrics_page, ready_page
+from aura.kernel.gateway.responses import json_bytes
+from aura.kernel.http_application import HttpApplication, Page, alive_page, metrics_page, ready_page, written_once
 from aura.kernel.http_server import HttpLimits
+from aura.kernel.module import ModuleSpec
+from aura.kernel.openapi_document import platform_openapi
 from aura.kernel.security.internal_identity import RESERVED_PREFIX
 from aura.kernel.settings import Settings
 
@@ -20,6 +23,7 @@ PATH_BYTES = 8192
 def http_application(
     *,
     settings: Settings,
+    specs: Mapping[str, ModuleSpec],
     services: Iterable[str],
     channel: grpc.aio.Channel,
     metrics: Callable[[], Awaitable[bytes]],
@@ -29,6 +33,7 @@ def http_application(
 
     Args:
         settings: what the operator chose.
+        specs: all modules of the platform.
         services: the full names of the services that can be called, whose contracts are loaded.
         channel: where they are called: in this process, which passes on what it does not host.
         metrics: gives the figures for Prometheus.
@@ -47,6 +52,7 @@ def http_application(
             "/metrics": metrics_page(metrics),
             "/healthz": alive_page,
             "/readyz": ready_page(is_ready),
+            "/openapi.json": written_once(lambda: json_bytes(platform_openapi(specs))),
         },
     )
 
