@@ -71,11 +71,12 @@ def h2load(
     return Measured(requests=requests, seconds=seconds, p50_ms=cuts[49] / 1000, p99_ms=cuts[98] / 1000)
 
 
-def wrk(address: str, path: str, *, seconds: float) -> Measured:
+def wrk(address: str, path: str, *, seconds: float, access_token: str = "") -> Measured:
     """Make HTTP requests, all of one path."""
     output = _run(
         ["wrk", "--threads=1", f"--connections={CONCURRENCY}", f"--duration={round(seconds)}s"],
         ["--timeout=30s"],  # a request that waits long is slow, not failed
+        [f"--header=Authorization: Bearer {access_token}"] if access_token else [],
         [f"--script={REPORT}", f"http://{address}{path}"],
     )
     report = json.loads(output.splitlines()[-1])

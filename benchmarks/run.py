@@ -26,7 +26,7 @@ from benchmarks.population import Size
 from benchmarks.rounds import Subject, play
 from benchmarks.search import Searches
 from benchmarks.servers import leave_core_to_servers, use_all_cores
-from benchmarks.subjects import AURA, DRF, ECHO, FASTAPI, start_subjects
+from benchmarks.subjects import AURA, CHECKING_DRF, CHECKING_FASTAPI, DRF, ECHO, FASTAPI, REST, start_subjects
 
 
 def main(*, quick: bool) -> None:
@@ -56,7 +56,7 @@ async def with_database(folder: Path, size: Size, *, rounds: int, seconds: float
             say(f"{rounds} rounds of {len(subjects)} subjects, {seconds:g} s each")
             play(subjects, database, rounds=rounds, seconds=seconds)
             by_name = {subject.name: subject for subject in subjects}
-            aura = by_name[AURA]
+            aura, rest = by_name[AURA], by_name[REST]
             print_rounds(subjects)
             say(f"pages 1 and {size.deep_page:,} of lists")
             growth = pages.measure(aura.server.address, admin, size)
@@ -68,6 +68,10 @@ async def with_database(folder: Path, size: Size, *, rounds: int, seconds: float
                 "get_user_cpu_ratio_to_echo": aura.cpu_us / by_name[ECHO].cpu_us,
                 "get_user_rps_ratio_to_drf": aura.per_second / max(by_name[name].per_second for name in DRF),
                 "get_user_rps_ratio_to_fastapi": aura.per_second / by_name[FASTAPI].per_second,
+                "rest_rps_ratio_to_drf": rest.per_second / max(by_name[name].per_second for name in CHECKING_DRF),
+                "rest_rps_ratio_to_fastapi": rest.per_second / by_name[CHECKING_FASTAPI].per_second,
+                "rest_rps_ratio_to_open_drf": rest.per_second / max(by_name[name].per_second for name in DRF),
+                "rest_rps_ratio_to_open_fastapi": rest.per_second / by_name[FASTAPI].per_second,
                 "page_growth_ratio": max(each.ratio for each in growth.values()),
                 "search_p95_ms": searches.p95_ms,
                 "rss_mb": aura.server.resident_megabytes(),

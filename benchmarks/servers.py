@@ -83,7 +83,8 @@ def running(
         process = psutil.Popen(
             [sys.executable, *(argument.format(port=port) for argument in arguments)],
             cwd=ROOT,
-            env={name: value.format(port=port) for name, value in environment.items()} | {"PATH": os.environ["PATH"]},
+            env={name: value.replace("{port}", str(port)) for name, value in environment.items()}
+            | {"PATH": os.environ["PATH"]},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

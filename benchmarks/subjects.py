@@ -10,14 +10,16 @@ from types import MappingProxyType
 from typing import Any
 
 import grpc
+from google.protobuf.json_format import MessageToDict
 
 from benchmarks import load
 from benchmarks.callers import Admin
 from benchmarks.database import Database
 from benchmarks.load import Measured
+from benchmarks.peers.tokens import KEY_VARIABLE
 from benchmarks.population import Size, example_user, user_id
 from benchmarks.rounds import Load, Subject
-from benchmarks.servers import Server, running
+from benchmarks.servers import Server, free_port, running
 from generated.aura.mentalhealth.v1.therapy_session_service_pb2 import ListTherapySessionsRequest
 from generated.aura.mentalhealth.v1.therapy_session_service_pb2_grpc import TherapySessionServiceStub
 from generated.aura.users.v1.user_service_pb2 import GetUserRequest
@@ -27,8 +29,9 @@ USER = example_user()
 GET_USER = "/aura.users.v1.UserService/GetUser"
 LIST_SESSIONS = "/aura.mentalhealth.v1.TherapySessionService/ListTherapySessions"
 LISTED = 20
-ECHO, AURA, FASTAPI = "echo", "Aura: GetUser", "FastAPI: user"
+ECHO, AURA, REST, FASTAPI = "echo", "Aura: GetUser", "Aura: user by REST", "FastAPI: user"
 DRF = ("Django REST framework: user (sync)", "Django REST framework: user (gthread)")
+CHECKING_FASTAPI, *CHECKING_DRF = (f"{name}, with tokens" for name in (FASTAPI, *DRF))
 DRF_THREADS = 4
 
 
@@ -56,25 +59,31 @@ def start_subjects(database: Database, size: Size, folder: Path, stack: ExitStac
     def start(name: str, *arguments: str, environment: dict[str, str]) -> Server:
         return stack.enter_context(running(name, arguments, folder, environment=environment))
 
-    def gunicorn(name: str, *options: str) -> Server:
+    def gunicorn(name: str, *options: str, environment: dict[str, str]) -> Server:
         bound = ("--workers=1", "--bind=127.0.0.1:{port}", *options, "benchmarks.peers.drf:application")
-        return start(name, "-m", "gunicorn", *bound, environment=database_url)
+        return start(name, "-m", "gunicorn", *bound, environment=environment)
 
     echo = start("echo", "-m", "benchmarks.peers.echo", "{port}", environment={})
-    aura = start("aura", "server.py", environment=aura_environment(database))
+    http_port = free_port()
+    aura = start("aura", "server.py", environment=aura_environment(database) | {"AURA_HTTP_PORT": str(http_port)})
     admin = Admin(aura, aura_environment(database))
-    sync = gunicorn("drf-sync", "--worker-class=sync")
-    threads = gunicorn("drf-gthread", "--worker-class=gthread", f"--threads={DRF_THREADS}")
-    fastapi = start(
-        "fastapi", "-m", "uvicorn", "--port={port}", "benchmarks.peers.fastapi_app:app", environment=database_url
-    )
+    workers = (("--worker-class=sync",), ("--worker-class=gthread", f"--threads={DRF_THREADS}"))
+    uvicorn = ("-m", "uvicorn", "--port={port}", "benchmarks.peers.fastapi_app:app")
+    checking = database_url | {KEY_VARIABLE: _public_key(http_port, admin)}
+    open_peers = [
+        *(gunicorn(name, *each, environment=database_url) for name, each in zip(DRF, workers, strict=True)),
+        start(FASTAPI, *uvicorn, environment=database_url),
+    ]
+    peers = [
+        *(gunicorn(name, *each, environment=checking) for name, each in zip(CHECKING_DRF, workers, strict=True)),
+        start(CHECKING_FASTAPI, *uvicorn, environment=checking),
+    ]
     subjects = [
         Subject(name=ECHO, server=echo, load=gets_user_by_grpc(echo)),
         Subject(name=AURA, server=aura, load=gets_user_by_grpc(aura, admin)),
-        *(
-            Subject(name=name, server=server, load=_gets_user_by_http(server))
-            for name, server in zip((*DRF, FASTAPI), (sync, threads, fastapi), strict=True)
-        ),
+        Subject(name=REST, server=aura, load=_gets_user_by_rest(aura, f"127.0.0.1:{http_port}", admin)),
+        *(Subject(name=server.name, server=server, load=_gets_user_by_http(server)) for server in open_peers),
+        *(Subject(name=server.name, server=server, load=_gets_user_by_http(server, admin)) for server in peers),
         Subject(name="Aura: ListTherapySessions", server=aura, load=_lists_sessions(aura, admin)),
         Subject(name="Aura: ScheduleTherapySession", server=aura, load=_books(aura, admin, size)),
     ]
@@ -90,15 +99,26 @@ def gets_user_by_grpc(server: Server, admin: Admin | None = None) -> Load:
     return _h2load(server, GET_USER, request, USER, admin)
 
 
-def _gets_user_by_http(server: Server) -> Load:
+def _gets_user_by_http(server: Server, admin: Admin | None = None) -> Load:
     path = f"/api/users/{USER.user_id}"
-    with urllib.request.urlopen(f"http://{server.address}{path}") as response:
-        answer = json.load(response)
+    answer = _read(f"http://{server.address}{path}", admin)
     times = {"create_time": USER.create_time.ToJsonString(), "update_time": USER.update_time.ToJsonString()}
     same = {name: getattr(USER, name) for name in ("user_id", "email", "display_name", "phone_number", "time_zone")}
     expected = {**same, **times, "locale": USER.locale, "roles": ["PATIENT"], "state": "ACTIVE", "etag": USER.etag}
     _require(server, answer, expected)
-    return lambda _, seconds: load.wrk(server.address, path, seconds=seconds)
+
+    def ask(_: int, seconds: float) -> Measured:
+        return load.wrk(server.address, path, seconds=seconds, access_token=admin.token if admin else "")
+
+    return ask
+
+
+def _gets_user_by_rest(server: Server, address: str, admin: Admin) -> Load:
+    path = f"/api/users/{USER.user_id}"
+    _require(
+        server, _read(f"http://{address}{path}", admin), MessageToDict(USER, always_print_fields_with_no_presence=True)
+    )
+    return lambda _, seconds: load.wrk(address, path, seconds=seconds, access_token=admin.token)
 
 
 def _lists_sessions(server: Server, admin: Admin) -> Load:
@@ -132,6 +152,19 @@ def _books(server: Server, admin: Admin, size: Size) -> Load:
         return load.bookings(server.address, admin.token, first=first, requests=requests, users=size.users)
 
     return book
+
+
+def _public_key(http_port: int, admin: Admin) -> str:
+    """Return the key by which access tokens are verified; there is one as soon as somebody has logged in."""
+    (key,) = _read(f"http://127.0.0.1:{http_port}/.well-known/jwks.json", admin)["keys"]
+    return json.dumps(key)
+
+
+def _read(url: str, admin: Admin | None = None) -> Any:
+    headers = {"authorization": f"Bearer {admin.token}"} if admin else {}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 it is ours
+    with urllib.request.urlopen(request) as response:  # noqa: S310 it is ours
+        return json.load(response)
 
 
 def _require(server: Server, answer: object, expected: object) -> None:

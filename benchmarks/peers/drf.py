@@ -1,7 +1,7 @@
 """The peer on Django REST framework: a model, a serializer, a retrieve view; for gunicorn as `application`.
 
 Connections to the database persist (CONN_MAX_AGE), reads are not wrapped in a transaction (Django's default), and there
-is no middleware and no authentication, for Aura has no authentication yet either.
+is no middleware.
 """
 
 import os
@@ -10,6 +10,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import django
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+
+from benchmarks.peers import tokens
 
 _url = urlsplit(os.environ["BENCHMARK_DATABASE_URL"])
 _socket = parse_qs(_url.query)
@@ -30,8 +32,8 @@ settings.configure(
     INSTALLED_APPS=["rest_framework"],
     MIDDLEWARE=[],
     REST_FRAMEWORK={
-        "DEFAULT_AUTHENTICATION_CLASSES": [],
-        "DEFAULT_PERMISSION_CLASSES": [],
+        "DEFAULT_AUTHENTICATION_CLASSES": ["benchmarks.peers.drf_tokens.BearerToken"] if tokens.checked() else [],
+        "DEFAULT_PERMISSION_CLASSES": ["benchmarks.peers.drf_tokens.IsKnown"] if tokens.checked() else [],
         "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
         "UNAUTHENTICATED_USER": None,
     },

@@ -10,17 +10,26 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
 from sqlalchemy import ARRAY, DateTime, Text, Uuid
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from benchmarks.peers import tokens
+
 engine = create_async_engine(
     os.environ["BENCHMARK_DATABASE_URL"], pool_size=4, max_overflow=0, isolation_level="AUTOCOMMIT"
 )
 new_session = async_sessionmaker(engine, expire_on_commit=False)
-app = FastAPI()
+
+
+def authenticated(request: Request) -> None:
+    """Let in who has an access token."""
+    try:
+        tokens.check(request.headers.get("authorization", ""))
+    except tokens.Refused as refused:
+        raise HTTPException(401) from refused
 
 
 class Base(DeclarativeBase):
@@ -68,6 +77,9 @@ class UserOut(BaseModel):
     @field_serializer("etag")
     def _text(self, version: int) -> str:
         return str(version)
+
+
+app = FastAPI(dependencies=[Depends(authenticated)] if tokens.checked() else [])
 
 
 async def session() -> AsyncIterator[AsyncSession]:
