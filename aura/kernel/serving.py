@@ -14,6 +14,7 @@ from pathlib import Path
 
 import asyncpg
 import structlog
+import uvloop
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -122,7 +123,7 @@ def run_server(
             databases=databases,
             migrations=migrations,
         )
-        asyncio.run(server.run(until_eof=until_eof))
+        uvloop.run(server.run(until_eof=until_eof))
 
 
 def topology_of(settings: Settings, specs: Mapping[str, ModuleSpec]) -> Topology:
