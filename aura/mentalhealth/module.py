@@ -18,6 +18,7 @@ from aura.mentalhealth.api.viewers import viewer_of
 from aura.mentalhealth.application.change_therapy_session import ChangeTherapySession
 from aura.mentalhealth.application.emergencies import Emergencies
 from aura.mentalhealth.application.interfaces.access_audit import AccessAudit
+from aura.mentalhealth.application.interfaces.calendars import Calendars
 from aura.mentalhealth.application.interfaces.session_statistics import SessionStatistics
 from aura.mentalhealth.application.interfaces.unit_of_work import UnitOfWork
 from aura.mentalhealth.application.interfaces.user_directory import UserDirectory
@@ -45,6 +46,7 @@ from aura.mentalhealth.domain.repositories.emergency_access_repository import Em
 from aura.mentalhealth.domain.repositories.therapy_session_repository import TherapySessionRepository
 from aura.mentalhealth.infrastructure.external.user_directory import GrpcUserDirectory
 from aura.mentalhealth.infrastructure.repositories.access_audit import PostgresAccessAudit
+from aura.mentalhealth.infrastructure.repositories.calendars import PostgresCalendars
 from aura.mentalhealth.infrastructure.repositories.disorder_repository import PostgresDisorderRepository
 from aura.mentalhealth.infrastructure.repositories.emergency_access_repository import PostgresEmergencyAccessRepository
 from aura.mentalhealth.infrastructure.repositories.session_statistics import PostgresSessionStatistics
@@ -63,6 +65,11 @@ class InfrastructureProvider(Provider):
     def sessions(self, database: Database) -> TherapySessionRepository:
         """The sessions, each read a transaction of its own."""
         return PostgresTherapySessionRepository(database.execute)
+
+    @provide
+    def calendars(self, database: Database) -> Calendars:
+        """When people are busy."""
+        return PostgresCalendars(database.execute)
 
     @provide
     def statistics(self, database: Database) -> SessionStatistics:
