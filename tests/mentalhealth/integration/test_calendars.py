@@ -6,10 +6,14 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import asyncpg
 import pytest
+from sqlalchemy import URL
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from aura.kernel.database import Database
+from aura.kernel.database import Database, sync_url
 from aura.mentalhealth.application.interfaces.calendars import Calendars
 from aura.mentalhealth.domain.entities.period import Period
 from aura.mentalhealth.domain.entities.therapy_session import CancellingParty, TherapySession
@@ -132,3 +136,24 @@ async def test_leaves_out_the_session_that_is_to_be(diary: Diary):
     await diary.enter(session_of(ADA, BOB, at(60, 90)))
 
     assert await diary.busy(ADA, during=at(0, 200), but=moved.session_id) == [at(60, 90)]
+
+
+@pytest.mark.parametrize("people", [[ADA], [ADA, BOB]])
+async def test_reads_by_the_index_of_the_constraint_whatever_the_parameters(database_url: URL, people: list[uuid.UUID]):
+    statements = []
+
+    async def noting(statement: Any, _: Any = None) -> Sequence[Any]:
+        statements.append(statement.compile(dialect=dialect()))
+        return []
+
+    await PostgresCalendars(noting).busy_periods(people, during=at(0, 200))
+    (statement,) = statements
+    connection = await asyncpg.connect(sync_url(database_url))
+    await connection.execute(f"PREPARE busy AS {statement}")
+    await connection.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
+    rows = await connection.fetch(f"EXPLAIN EXECUTE busy({', '.join(['NULL'] * len(statement.positiontup))})")
+    await connection.close()
+
+    plan = "\n".join(row[0] for row in rows)
+    assert "session_participants_no_overlap" in plan
+    assert plan.count("Index Cond: ((mentalhealth.uuid_range(user_id") == len(people), plan

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, literal_column, or_, select
 from sqlalchemy.dialects.postgresql import Range
 
 from aura.kernel.database import Execute
@@ -35,5 +35,8 @@ class PostgresCalendars:
 
 
 def _range_of(user_id: Any) -> Any:
-    """Returns a user id in the form that the constraint's index holds."""
-    return func.mentalhealth.uuid_range(user_id, user_id, "[]")
+    """Returns a user id in the form that the constraint's index holds.
+
+    The bounds are written out: with a parameter in their place, a plan for any parameters could not use the index.
+    """
+    return func.mentalhealth.uuid_range(user_id, user_id, literal_column("'[]'"))
