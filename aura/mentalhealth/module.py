@@ -27,6 +27,7 @@ from aura.mentalhealth.application.use_cases.begin_emergency_access import Begin
 from aura.mentalhealth.application.use_cases.cancel_therapy_session import CancelTherapySession
 from aura.mentalhealth.application.use_cases.end_emergency_access import EndEmergencyAccess
 from aura.mentalhealth.application.use_cases.end_therapy_session import EndTherapySession
+from aura.mentalhealth.application.use_cases.get_availability import GetAvailability
 from aura.mentalhealth.application.use_cases.get_disorder import GetDisorder
 from aura.mentalhealth.application.use_cases.get_statistics import GetStatistics
 from aura.mentalhealth.application.use_cases.get_therapy_session import GetTherapySession
@@ -125,6 +126,7 @@ class ApplicationProvider(Provider):
     mark_no_show = provide(MarkNoShow)
     list_sessions = provide(ListTherapySessions)
     statistics = provide(GetStatistics)
+    availability = provide(GetAvailability)
     get_disorder = provide(GetDisorder)
     list_disorders = provide(ListDisorders)
     search_disorders = provide(SearchDisorders)
