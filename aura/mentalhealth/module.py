@@ -18,6 +18,7 @@ from aura.mentalhealth.api.viewers import viewer_of
 from aura.mentalhealth.application.change_therapy_session import ChangeTherapySession
 from aura.mentalhealth.application.emergencies import Emergencies
 from aura.mentalhealth.application.interfaces.access_audit import AccessAudit
+from aura.mentalhealth.application.interfaces.calendars import Calendars
 from aura.mentalhealth.application.interfaces.session_statistics import SessionStatistics
 from aura.mentalhealth.application.interfaces.unit_of_work import UnitOfWork
 from aura.mentalhealth.application.interfaces.user_directory import UserDirectory
@@ -26,6 +27,7 @@ from aura.mentalhealth.application.use_cases.begin_emergency_access import Begin
 from aura.mentalhealth.application.use_cases.cancel_therapy_session import CancelTherapySession
 from aura.mentalhealth.application.use_cases.end_emergency_access import EndEmergencyAccess
 from aura.mentalhealth.application.use_cases.end_therapy_session import EndTherapySession
+from aura.mentalhealth.application.use_cases.get_availability import GetAvailability
 from aura.mentalhealth.application.use_cases.get_disorder import GetDisorder
 from aura.mentalhealth.application.use_cases.get_statistics import GetStatistics
 from aura.mentalhealth.application.use_cases.get_therapy_session import GetTherapySession
@@ -45,6 +47,7 @@ from aura.mentalhealth.domain.repositories.emergency_access_repository import Em
 from aura.mentalhealth.domain.repositories.therapy_session_repository import TherapySessionRepository
 from aura.mentalhealth.infrastructure.external.user_directory import GrpcUserDirectory
 from aura.mentalhealth.infrastructure.repositories.access_audit import PostgresAccessAudit
+from aura.mentalhealth.infrastructure.repositories.calendars import PostgresCalendars
 from aura.mentalhealth.infrastructure.repositories.disorder_repository import PostgresDisorderRepository
 from aura.mentalhealth.infrastructure.repositories.emergency_access_repository import PostgresEmergencyAccessRepository
 from aura.mentalhealth.infrastructure.repositories.session_statistics import PostgresSessionStatistics
@@ -63,6 +66,11 @@ class InfrastructureProvider(Provider):
     def sessions(self, database: Database) -> TherapySessionRepository:
         """The sessions, each read a transaction of its own."""
         return PostgresTherapySessionRepository(database.execute)
+
+    @provide
+    def calendars(self, database: Database) -> Calendars:
+        """When people are busy."""
+        return PostgresCalendars(database.execute)
 
     @provide
     def statistics(self, database: Database) -> SessionStatistics:
@@ -118,6 +126,7 @@ class ApplicationProvider(Provider):
     mark_no_show = provide(MarkNoShow)
     list_sessions = provide(ListTherapySessions)
     statistics = provide(GetStatistics)
+    availability = provide(GetAvailability)
     get_disorder = provide(GetDisorder)
     list_disorders = provide(ListDisorders)
     search_disorders = provide(SearchDisorders)

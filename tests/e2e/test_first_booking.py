@@ -78,6 +78,7 @@ METHODS = {
     SESSIONS: [
         "CancelTherapySession",
         "EndTherapySession",
+        "GetAvailability",
         "GetStatistics",
         "GetTherapySession",
         "ListTherapySessions",

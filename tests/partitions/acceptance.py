@@ -202,6 +202,8 @@ async def bookings(client: Client, therapist: str, patient: str) -> None:
     await client.ask(
         "sessions", "RescheduleTherapySession", sessionId=first.session_id, **moved, reason="later", etag="1"
     )
+    week = {"startTime": client.at(0), "endTime": client.at(7 * 24)}
+    await client.ask("sessions", "GetAvailability", therapistId=therapist, **week, minimumDuration="7200s")
     onto = {"startTime": client.at(3.5), "endTime": client.at(4)}
     await client.ask("sessions", "RescheduleTherapySession", sessionId=first.session_id, **onto, reason="no")
     await client.ask("sessions", "StartTherapySession", sessionId=first.session_id)
@@ -234,6 +236,9 @@ async def refusals(client: Client, therapist: str, patient: str) -> None:
     await client.ask("sessions", "ListTherapySessions", pageToken="nonsense")
     await client.ask("sessions", "ListTherapySessions", pageSize=-1)
     await client.ask("sessions", "GetStatistics", timeZone="Mars/Olympus")
+    for nobody in (ABSENT, patient):
+        times = {"startTime": client.at(0), "endTime": client.at(1)}
+        await client.ask("sessions", "GetAvailability", therapistId=nobody, **times)
 
 
 async def disorders(client: Client) -> None:

@@ -16,6 +16,7 @@ from aura.mentalhealth.application.interfaces.session_statistics import (
     StatisticsQuery,
     StatisticsRow,
 )
+from aura.mentalhealth.application.use_cases.get_availability import Availability
 from aura.mentalhealth.application.use_cases.schedule_therapy_session import Booking
 from aura.mentalhealth.domain.entities.disorder import Disorder, DisorderKind, canonical_code
 from aura.mentalhealth.domain.entities.disorder_match import DisorderMatch
@@ -47,7 +48,8 @@ def booking_from_proto(request: therapy_session_service_pb2.ScheduleTherapySessi
 
 def period_from_proto(
     request: therapy_session_service_pb2.ScheduleTherapySessionRequest
-    | therapy_session_service_pb2.RescheduleTherapySessionRequest,
+    | therapy_session_service_pb2.RescheduleTherapySessionRequest
+    | therapy_session_service_pb2.GetAvailabilityRequest,
 ) -> Period:
     """Returns the time that a request asks for."""
     return Period(
@@ -151,6 +153,17 @@ def statistics_to_proto(rows: Sequence[StatisticsRow]) -> therapy_session_servic
             )
             for row in rows
         ],
+    )
+
+
+def availability_to_proto(availability: Availability) -> therapy_session_service_pb2.TherapistAvailability:
+    """Returns when a therapist is free as the contract describes it."""
+    return therapy_session_service_pb2.TherapistAvailability(
+        free_periods=[
+            therapy_session_service_pb2.FreePeriod(start_time=to_timestamp(free.start), end_time=to_timestamp(free.end))
+            for free in availability.free_periods
+        ],
+        time_zone=availability.time_zone,
     )
 
 

@@ -12,6 +12,7 @@ from aura.mentalhealth.application.use_cases.begin_emergency_access import Begin
 from aura.mentalhealth.application.use_cases.cancel_therapy_session import CancelTherapySession
 from aura.mentalhealth.application.use_cases.end_emergency_access import EndEmergencyAccess
 from aura.mentalhealth.application.use_cases.end_therapy_session import EndTherapySession
+from aura.mentalhealth.application.use_cases.get_availability import GetAvailability
 from aura.mentalhealth.application.use_cases.get_disorder import GetDisorder
 from aura.mentalhealth.application.use_cases.get_statistics import GetStatistics
 from aura.mentalhealth.application.use_cases.get_therapy_session import GetTherapySession
@@ -52,6 +53,7 @@ class TherapySessionServicer(TherapySessionServiceServicer):
         mark_no_show: MarkNoShow,
         list_sessions: ListTherapySessions,
         statistics: GetStatistics,
+        availability: GetAvailability,
         page_tokens: PageTokens,
         actor: Actor,
     ) -> None:
@@ -64,6 +66,7 @@ class TherapySessionServicer(TherapySessionServiceServicer):
         self._mark_no_show = mark_no_show
         self._list = list_sessions
         self._statistics = statistics
+        self._availability = availability
         self._page_tokens = page_tokens
         self._actor = actor.user_id
 
@@ -138,6 +141,14 @@ class TherapySessionServicer(TherapySessionServiceServicer):
         """Counts sessions and their minutes."""
         rows = await self._statistics.execute(presenters.statistics_query_from_proto(request))
         return presenters.statistics_to_proto(rows)
+
+    async def GetAvailability(
+        self, request: session_service.GetAvailabilityRequest, context: Context
+    ) -> session_service.TherapistAvailability:
+        """Returns when a therapist is free."""
+        during, minimum = presenters.period_from_proto(request), request.minimum_duration.ToTimedelta()
+        availability = await self._availability.execute(UUID(request.therapist_id), during=during, minimum=minimum)
+        return presenters.availability_to_proto(availability)
 
 
 class DisorderServicer(DisorderServiceServicer):

@@ -24,6 +24,7 @@ from aura.mentalhealth.domain.entities.participant import Participant
 from aura.mentalhealth.domain.entities.period import Period
 from aura.mentalhealth.domain.entities.viewer import Viewer
 from aura.mentalhealth.domain.errors import ParticipantNotFound, SessionOverlaps, TimeZoneUnknown
+from aura.mentalhealth.infrastructure.repositories.calendars import PostgresCalendars
 from aura.mentalhealth.infrastructure.repositories.emergency_access_repository import PostgresEmergencyAccessRepository
 from aura.mentalhealth.infrastructure.repositories.therapy_session_repository import PostgresTherapySessionRepository
 from aura.mentalhealth.infrastructure.tables import session_participants, therapy_sessions
@@ -72,7 +73,7 @@ def new_use_case(mentalhealth_database: Database) -> NewUseCase:
         ),
         users=FakeUserDirectory(*THERAPISTS, *PATIENTS),
         suggest=SuggestTimes(
-            sessions=PostgresTherapySessionRepository(mentalhealth_database.execute), access_audit=FakeAccessAudit()
+            calendars=PostgresCalendars(mentalhealth_database.execute), access_audit=FakeAccessAudit()
         ),
         clock=FakeClock(NOW),
         actor=Actor(user_id="ada"),

@@ -6,7 +6,7 @@ import pytest
 
 from aura.mentalhealth.domain.entities.participant import Part, Participant
 from aura.mentalhealth.domain.errors import ParticipantInactive, ParticipantNotFound, ParticipantRoleMissing
-from aura.mentalhealth.domain.services.participation import admitted
+from aura.mentalhealth.domain.services.participation import admitted, found
 
 
 def person(*roles: str, active: bool = True) -> Participant:
@@ -34,3 +34,21 @@ def test_refuses_a_person_without_the_role():
         admitted(person("ROLE_PATIENT"), Part.THERAPIST)
 
     assert refused.value.metadata == {"participant": "therapist", "required_role": "ROLE_THERAPIST"}
+
+
+def test_finds_who_holds_the_role():
+    therapist = person("ROLE_PATIENT", "ROLE_THERAPIST")
+
+    assert found(therapist, Part.THERAPIST) is therapist
+
+
+def test_does_not_tell_why_somebody_is_not_to_be_found():
+    unfit = (None, person("ROLE_PATIENT"), person("ROLE_THERAPIST", active=False))
+
+    refusals = []
+    for each in unfit:
+        with pytest.raises(ParticipantNotFound) as refused:
+            found(each, Part.THERAPIST)
+        refusals.append((str(refused.value), refused.value.metadata))
+
+    assert len(set(map(str, refusals))) == 1

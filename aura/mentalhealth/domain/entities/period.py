@@ -16,3 +16,8 @@ class Period:
     def overlaps(self, other: Period) -> bool:
         """Returns whether the two share any time."""
         return self.start < other.end and other.start < self.end
+
+    def after(self, time: datetime) -> Period | None:
+        """Returns what is left of it from a time on; None if that is nothing."""
+        start = max(self.start, time)
+        return Period(start=start, end=self.end) if start < self.end else None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from aura.mentalhealth.domain.entities.period import Period
 from aura.mentalhealth.domain.entities.therapy_session import SessionState, TherapySession
 from aura.mentalhealth.domain.entities.viewer import Viewer
 
@@ -71,10 +70,4 @@ class TherapySessionRepository(Protocol):
 
     async def scheduled_with(self, user_id: UUID, *, after: datetime) -> Sequence[UUID]:
         """Returns the ids of scheduled sessions that a user takes part in and that begin later, in their order."""
-        ...
-
-    async def busy_periods(
-        self, user_ids: Collection[UUID], *, during: Period, except_session: UUID
-    ) -> Sequence[Period]:
-        """Returns the periods in which one of the users is taken by other sessions, as far as they touch `during`."""
         ...

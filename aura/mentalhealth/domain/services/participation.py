@@ -57,3 +57,14 @@ def admitted(participant: Participant | None, part: Part) -> Participant:
     if part.required_role not in participant.roles:
         raise ParticipantRoleMissing(participant=part, required_role=part.required_role)
     return participant
+
+
+def found(participant: Participant | None, part: Part) -> Participant:
+    """Returns the participant if they may take the part; it does not tell why somebody may not.
+
+    Raises:
+        ParticipantNotFound: There is no such user, their account is deactivated, or they lack the role.
+    """
+    if participant is None or not participant.active or part.required_role not in participant.roles:
+        raise ParticipantNotFound(participant=part)
+    return participant

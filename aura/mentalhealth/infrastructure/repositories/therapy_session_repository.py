@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,6 @@ from sqlalchemy import (
     bindparam,
     delete,
     false,
-    func,
     insert,
     literal,
     or_,
@@ -134,19 +133,6 @@ class PostgresTherapySessionRepository:
         )
         return [row.session_id for row in await self._execute(query)]
 
-    async def busy_periods(
-        self, user_ids: Collection[UUID], *, during: Period, except_session: UUID
-    ) -> Sequence[Period]:
-        """Returns the periods in which one of the users is taken by other sessions, as far as they touch `during`."""
-        taken = session_participants.c
-        query = select(taken.period).where(
-            or_(*(_range_of(taken.user_id).op("&&")(_range_of(user_id)) for user_id in user_ids)),
-            taken.period.op("&&")(Range(during.start, during.end)),
-            taken.session_id != except_session,
-        )
-        rows = await self._execute(query)
-        return [Period(start=row.period.lower, end=row.period.upper) for row in rows]
-
     async def _add_transitions(self, session: TherapySession, *, stored: int) -> None:
         for sequence, transition in enumerate(session.transitions[stored:], start=stored + 1):
             entry = {"session_id": session.session_id, "sequence": sequence, **vars(transition)}
@@ -211,11 +197,6 @@ def _to_session(row: Any, *, history: Sequence[Any]) -> TherapySession:
         update_time=row.update_time,
         transitions=[_to_transition(entry) for entry in history],
     )
-
-
-def _range_of(user_id: Any) -> Any:
-    """Returns a user id in the form that the exclusion constraint's index holds."""
-    return func.mentalhealth.uuid_range(user_id, user_id, "[]")
 
 
 def _conditions(where: SessionFilter) -> Iterator[ColumnElement[bool]]:

@@ -40,8 +40,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_TOO_EARLY_TO_START: _ErrorReason.ValueType  # 5
     """Means that it is too early to start the session; metadata `earliest` says from when on. Code FAILED_PRECONDITION."""
     ERROR_REASON_PARTICIPANT_NOT_FOUND: _ErrorReason.ValueType  # 6
-    """Means that no user has the id given as the therapist's or the patient's; metadata `participant` says which.
-    Code NOT_FOUND.
+    """Means that no user has the id given as the therapist's or the patient's; GetAvailability says it of everybody who
+    could not be the therapist. Metadata `participant` says which. Code NOT_FOUND.
     """
     ERROR_REASON_PARTICIPANT_ROLE_MISSING: _ErrorReason.ValueType  # 7
     """Means that the person exists but does not hold the role that the session needs; metadata `participant` and
@@ -83,8 +83,8 @@ ERROR_REASON_START_IN_PAST: ErrorReason.ValueType  # 4
 ERROR_REASON_TOO_EARLY_TO_START: ErrorReason.ValueType  # 5
 """Means that it is too early to start the session; metadata `earliest` says from when on. Code FAILED_PRECONDITION."""
 ERROR_REASON_PARTICIPANT_NOT_FOUND: ErrorReason.ValueType  # 6
-"""Means that no user has the id given as the therapist's or the patient's; metadata `participant` says which.
-Code NOT_FOUND.
+"""Means that no user has the id given as the therapist's or the patient's; GetAvailability says it of everybody who
+could not be the therapist. Metadata `participant` says which. Code NOT_FOUND.
 """
 ERROR_REASON_PARTICIPANT_ROLE_MISSING: ErrorReason.ValueType  # 7
 """Means that the person exists but does not hold the role that the session needs; metadata `participant` and

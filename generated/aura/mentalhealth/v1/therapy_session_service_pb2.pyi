@@ -6,6 +6,7 @@ isort:skip_file
 from generated.aura.mentalhealth.v1 import therapy_session_pb2 as _therapy_session_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -529,3 +530,101 @@ class TherapySessionCounts(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TherapySessionCounts: _TypeAlias = TherapySessionCounts  # noqa: Y015
+
+@_typing.final
+class GetAvailabilityRequest(_message.Message):
+    """Asks when a therapist is free."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    MINIMUM_DURATION_FIELD_NUMBER: _builtins.int
+    therapist_id: _builtins.str
+    """Identifies the therapist; needs ROLE_THERAPIST."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Begins with this time (UTC): 2 years ago to 2 years ahead. What is past of the time asked for is not free."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Ends before this time (UTC): at most 31 days after `start_time`."""
+
+    @_builtins.property
+    def minimum_duration(self) -> _duration_pb2.Duration:
+        """Leaves out what is shorter than this: 5 minutes to 8 hours, as sessions are. Default: nothing is left out."""
+
+    def __init__(
+        self,
+        *,
+        therapist_id: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        minimum_duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "minimum_duration", b"minimum_duration", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "minimum_duration", b"minimum_duration", "start_time", b"start_time", "therapist_id", b"therapist_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAvailabilityRequest: _TypeAlias = GetAvailabilityRequest  # noqa: Y015
+
+@_typing.final
+class TherapistAvailability(_message.Message):
+    """Answers GetAvailability."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FREE_PERIODS_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    time_zone: _builtins.str
+    """Names the IANA time zone that the therapist lives by."""
+    @_builtins.property
+    def free_periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___FreePeriod]:
+        """Holds when the therapist is free within the time asked for, in order; between any two they are busy."""
+
+    def __init__(
+        self,
+        *,
+        free_periods: _abc.Iterable[Global___FreePeriod] | None = ...,
+        time_zone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["free_periods", b"free_periods", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TherapistAvailability: _TypeAlias = TherapistAvailability  # noqa: Y015
+
+@_typing.final
+class FreePeriod(_message.Message):
+    """Is a stretch of time in which nothing is booked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Holds the time with which it begins (UTC)."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Holds the time at which it ends (UTC), which is not part of it."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FreePeriod: _TypeAlias = FreePeriod  # noqa: Y015

@@ -82,6 +82,11 @@ class TherapySessionServiceStub:
                 request_serializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.GetStatisticsRequest.SerializeToString,
                 response_deserializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.TherapySessionStatistics.FromString,
                 _registered_method=True)
+        self.GetAvailability = channel.unary_unary(
+                '/aura.mentalhealth.v1.TherapySessionService/GetAvailability',
+                request_serializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.GetAvailabilityRequest.SerializeToString,
+                response_deserializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.TherapistAvailability.FromString,
+                _registered_method=True)
 
 
 class TherapySessionServiceServicer:
@@ -179,6 +184,18 @@ class TherapySessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAvailability(self, request, context):
+        """Returns when a therapist is free: from now on, whenever nothing is in their calendar that would keep a session from
+        being booked. It tells of what is there only that they are busy then. The platform knows no working hours of
+        therapists yet: nights and weekends are free too. Called by patients, therapists, support and admins, for any
+        therapist.
+
+        Errors: NOT_FOUND with PARTICIPANT_NOT_FOUND, also where the user is not a therapist or is deactivated.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TherapySessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -226,6 +243,11 @@ def add_TherapySessionServiceServicer_to_server(servicer, server):
                     servicer.GetStatistics,
                     request_deserializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.GetStatisticsRequest.FromString,
                     response_serializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.TherapySessionStatistics.SerializeToString,
+            ),
+            'GetAvailability': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAvailability,
+                    request_deserializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.GetAvailabilityRequest.FromString,
+                    response_serializer=aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.TherapistAvailability.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -473,6 +495,33 @@ class TherapySessionService:
             '/aura.mentalhealth.v1.TherapySessionService/GetStatistics',
             aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.GetStatisticsRequest.SerializeToString,
             aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.TherapySessionStatistics.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAvailability(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aura.mentalhealth.v1.TherapySessionService/GetAvailability',
+            aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.GetAvailabilityRequest.SerializeToString,
+            aura_dot_mentalhealth_dot_v1_dot_therapy__session__service__pb2.TherapistAvailability.FromString,
             options,
             channel_credentials,
             insecure,

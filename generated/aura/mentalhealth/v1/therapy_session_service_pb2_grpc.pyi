@@ -90,6 +90,14 @@ class TherapySessionServiceStub:
 
     Errors: INVALID_ARGUMENT with TIME_ZONE_UNKNOWN.
     """
+    GetAvailability: _grpc.UnaryUnaryMultiCallable[_therapy_session_service_pb2.GetAvailabilityRequest, _therapy_session_service_pb2.TherapistAvailability]
+    """Returns when a therapist is free: from now on, whenever nothing is in their calendar that would keep a session from
+    being booked. It tells of what is there only that they are busy then. The platform knows no working hours of
+    therapists yet: nights and weekends are free too. Called by patients, therapists, support and admins, for any
+    therapist.
+
+    Errors: NOT_FOUND with PARTICIPANT_NOT_FOUND, also where the user is not a therapist or is deactivated.
+    """
 
 @_typing.type_check_only
 class TherapySessionServiceAsyncStub(TherapySessionServiceStub):
@@ -151,6 +159,14 @@ class TherapySessionServiceAsyncStub(TherapySessionServiceStub):
     admins.
 
     Errors: INVALID_ARGUMENT with TIME_ZONE_UNKNOWN.
+    """
+    GetAvailability: _aio.UnaryUnaryMultiCallable[_therapy_session_service_pb2.GetAvailabilityRequest, _therapy_session_service_pb2.TherapistAvailability]  # type: ignore[assignment]
+    """Returns when a therapist is free: from now on, whenever nothing is in their calendar that would keep a session from
+    being booked. It tells of what is there only that they are busy then. The platform knows no working hours of
+    therapists yet: nights and weekends are free too. Called by patients, therapists, support and admins, for any
+    therapist.
+
+    Errors: NOT_FOUND with PARTICIPANT_NOT_FOUND, also where the user is not a therapist or is deactivated.
     """
 
 class TherapySessionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -264,6 +280,20 @@ class TherapySessionServiceServicer(metaclass=_abc_1.ABCMeta):
         admins.
 
         Errors: INVALID_ARGUMENT with TIME_ZONE_UNKNOWN.
+        """
+
+    @_abc_1.abstractmethod
+    def GetAvailability(
+        self,
+        request: _therapy_session_service_pb2.GetAvailabilityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_therapy_session_service_pb2.TherapistAvailability, _abc.Awaitable[_therapy_session_service_pb2.TherapistAvailability]]:
+        """Returns when a therapist is free: from now on, whenever nothing is in their calendar that would keep a session from
+        being booked. It tells of what is there only that they are busy then. The platform knows no working hours of
+        therapists yet: nights and weekends are free too. Called by patients, therapists, support and admins, for any
+        therapist.
+
+        Errors: NOT_FOUND with PARTICIPANT_NOT_FOUND, also where the user is not a therapist or is deactivated.
         """
 
 def add_TherapySessionServiceServicer_to_server(servicer: TherapySessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
