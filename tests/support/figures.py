@@ -28,6 +28,14 @@ def of_fuzz(outcomes: Outcomes, recorded: Figures) -> Figures:
     return {"cases": recorded.get("fuzzed_calls", 0), "differences": len(outcomes["failed"]) + len(outcomes["error"])}
 
 
+def of_envoy(outcomes: Outcomes, recorded: Figures) -> Figures:
+    """How many requests were compared, how many were answered otherwise, and how many of these are explained."""
+    failed = len(outcomes["failed"]) + len(outcomes["error"])
+    found = recorded.get("differences", 0)
+    compared = {"requests": recorded.get("requests", 0), "explained": recorded.get("explained", 0)}
+    return {**compared, "differences": max(found, failed)}
+
+
 def of_recorded(outcomes: Outcomes, recorded: Figures) -> Figures:
     """What the tests recorded, and how many failed."""
     return {**recorded, "failed": len(outcomes["failed"]) + len(outcomes["error"])}
@@ -56,6 +64,7 @@ def of_partitions(outcomes: Outcomes, _: Figures) -> Figures:
 KINDS: Mapping[str, Callable[[Outcomes, Figures], Figures]] = {
     "all": of_all,
     "conformance": of_conformance,
+    "envoy": of_envoy,
     "fuzz": of_fuzz,
     "partitions": of_partitions,
     "recorded": of_recorded,

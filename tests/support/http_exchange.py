@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from dataclasses import dataclass, field
 
 import h11
@@ -27,10 +28,10 @@ class HttpAnswer:
     headers: dict[str, str] = field(repr=False)
 
 
-async def exchange(port: int, request: HttpRequest) -> HttpAnswer:
+async def exchange(port: int, request: HttpRequest, encryption: ssl.SSLContext | None = None) -> HttpAnswer:
     """Sends a request to a port of this machine, on a connection of its own; returns the answer."""
     async with asyncio.timeout(SECONDS):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=encryption)
         try:
             connection = h11.Connection(h11.CLIENT)
             writer.write(_written(connection, request))

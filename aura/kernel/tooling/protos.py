@@ -1,6 +1,6 @@
 """Generates Python from the contracts, and holds the contracts to their rules.
 
-`python -m aura.kernel.tooling.protos generate | check | lint | breaking | release VERSION`
+`python -m aura.kernel.tooling.protos generate | check | lint | breaking | release VERSION | image FILE`
 """
 
 from __future__ import annotations
@@ -174,6 +174,9 @@ def main(arguments: list[str]) -> int:
         case ["release", version]:
             RELEASED.mkdir(exist_ok=True)
             build_image(RELEASED / f"{version}.binpb", source_info=False)
+            findings = ""
+        case ["image", file]:
+            build_image(Path(file))
             findings = ""
         case _:
             findings = f"{__doc__}\n"

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import uvicorn
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -22,6 +21,8 @@ from aura.kernel.access_table import KERNEL_SERVICES
 from aura.kernel.contracts import describe, load_contract, service_names
 from aura.kernel.envoy_config import Front, bootstrap
 from aura.kernel.gateway import Gateway
+from aura.kernel.http_host import http_limits
+from aura.kernel.http_server import HttpServer
 from aura.kernel.settings import Settings
 from aura.kernel.topology import Topology
 from aura.modules import AURA_MODULES
@@ -65,6 +66,11 @@ class Comparison:
     request: HttpRequest
     aura: Outcome
     envoy: Outcome
+
+    @property
+    def calls(self) -> tuple[bool, bool]:
+        """Whether Aura made a call of it, and whether Envoy did."""
+        return not self.aura.refused, not self.envoy.refused
 
     @property
     def alike(self) -> bool:
@@ -168,16 +174,12 @@ async def _gateway(gateway: type[Gateway], served: Sequence[ServiceDescriptor], 
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         with socket.socket() as bound:
             bound.bind(("127.0.0.1", 0))
-            config = uvicorn.Config(gateway(served, lambda _: channel), lifespan="off", log_level="warning")
-            server = uvicorn.Server(config)
-            serving = asyncio.create_task(server.serve(sockets=[bound]))
-            while not server.started:
-                await asyncio.sleep(0.01)
+            server = HttpServer(bound, gateway(served, lambda _: channel), http_limits(Settings()))
+            server.start()
             try:
-                yield bound.getsockname()[1]
+                yield server.port
             finally:
-                server.should_exit = True
-                await serving
+                await server.stop(0)
 
 
 def _value(answer: HttpAnswer) -> Any:
