@@ -26,11 +26,15 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
+$(VENV)/.browser: $(VENV)/.dev requirements/browser.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/browser.txt
+	@touch $@
+
 $(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
-.PHONY: run demo test check lint conformance fuzz diff-envoy test-partitions chaos-events prove bench bench-events bench-logins bench-inprocess bench-abuse bench-profile protos protos-release openapi migrate lock clean
+.PHONY: run demo test check lint conformance fuzz diff-envoy test-browser test-partitions chaos-events prove bench bench-events bench-logins bench-inprocess bench-abuse bench-profile protos protos-release openapi migrate lock clean
 
 run: $(VENV)/.run ## Serve Aura on the embedded database (Ctrl-C stops it)
 	@exec $(BIN)/python server.py
@@ -59,6 +63,9 @@ fuzz: $(VENV)/.dev ## Compare 20,000 random calls over TCP and in-process; the l
 
 diff-envoy: $(VENV)/.dev ## Compare the gateway with Envoy by some 9,000 requests; the last line is JSON
 	@AURA_ENVOY_EXAMPLES=6000 $(BIN)/python -m pytest -q --figures=envoy --timeout=600 tests/gateway/envoy
+
+test-browser: $(VENV)/.browser ## Log in and book a session on the page /docs, with a real browser (Chromium)
+	@$(BIN)/python -m pytest -q --browser tests/browser
 
 test-partitions: $(VENV)/.dev ## Compare all ways to spread the modules over processes; the last line is JSON
 	@$(BIN)/python -m pytest -q --prove --figures=partitions tests/partitions
@@ -106,7 +113,8 @@ lock: $(VENV)/.dev ## Choose new versions of all dependencies, within pyproject.
 	$$compile --group build -o requirements/build.txt && \
 	$$compile pyproject.toml -o requirements/run.txt && \
 	$$compile pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt && \
-	$$compile pyproject.toml --group bench -c requirements/run.txt -c requirements/dev.txt -o requirements/bench.txt
+	$$compile pyproject.toml --group bench -c requirements/run.txt -c requirements/dev.txt -o requirements/bench.txt && \
+	$$compile --group browser -c requirements/run.txt -c requirements/dev.txt -o requirements/browser.txt
 
 clean: ## Remove everything that was made here, but not the data in .aura/
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +17,19 @@ from tests.support.cluster import KEYS, Cluster
 from tests.support.figures import KINDS, OUTCOMES
 from tests.support.platform import Platform, running_platform
 
+BROWSER_TESTS = Path(__file__).parent / "browser"
 RECORDED = pytest.StashKey[dict[str, Any]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--prove", action="store_true", help="run repeated trials at full size, and all partitions")
+    parser.addoption("--browser", action="store_true", help="run the tests that need a browser, too")
     parser.addoption("--figures", choices=sorted(KINDS), help="end with a line of JSON that says what was proved")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out the tests that need a browser, which are run by `make test-browser`."""
+    return True if collection_path == BROWSER_TESTS and not config.getoption("--browser") else None
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import os
 import signal
 import sys
@@ -27,7 +26,7 @@ from aura.kernel.event_commands import event_commands
 from aura.kernel.migrations import HEAD, Step
 from aura.kernel.module import ModuleSpec
 from aura.kernel.module_table import modules_graph, modules_table
-from aura.kernel.openapi_document import platform_openapi
+from aura.kernel.openapi_command import openapi_command
 from aura.kernel.platform_client import platform_channel, process_channels, what_went_wrong
 from aura.kernel.process_group import ProcessGroup
 from aura.kernel.security.keys import read_secret_key
@@ -197,17 +196,7 @@ def _add_contract_commands(app: typer.Typer, specs: Mapping[str, ModuleSpec]) ->
         else:
             Console().print(access_table(specs))
 
-    @app.command("openapi")
-    def _openapi(
-        *, output: Annotated[Path | None, typer.Option(help="File to write to; default: standard output.")] = None
-    ) -> None:
-        """Write the OpenAPI document of the REST interface."""
-        text = f"{json.dumps(platform_openapi(specs), ensure_ascii=False, indent=2)}\n"
-        if output is None:
-            typer.echo(text, nl=False)
-        else:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(text, encoding="utf-8")
+    app.command("openapi")(openapi_command(specs))
 
 
 def migrate(specs: Mapping[str, ModuleSpec], modules: Sequence[str], *, to: str, only_plan: bool) -> None:

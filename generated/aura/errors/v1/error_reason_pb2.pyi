@@ -96,6 +96,22 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Means that the request of a unary call did not follow the call in time. Code DEADLINE_EXCEEDED."""
     ERROR_REASON_ACCESS_TOKEN_MISSING: _ErrorReason.ValueType  # 28
     """Means that the method is for those who are logged in, and that the call carried no access token. Code UNAUTHENTICATED."""
+    ERROR_REASON_ROUTE_NOT_FOUND: _ErrorReason.ValueType  # 29
+    """Means that no method has this path. With domain `gateway`, as all below, for they are of HTTP: code NOT_FOUND, 404."""
+    ERROR_REASON_METHOD_NOT_ALLOWED: _ErrorReason.ValueType  # 30
+    """Means that the path does not take this HTTP method; the header `Allow` names those that it takes. Code UNIMPLEMENTED,
+    HTTP status 405.
+    """
+    ERROR_REASON_BODY_TOO_LARGE: _ErrorReason.ValueType  # 31
+    """Means that the body, or a line of it where it is a stream, is longer than may be. Code RESOURCE_EXHAUSTED, HTTP
+    status 413.
+    """
+    ERROR_REASON_BODY_OVERDUE: _ErrorReason.ValueType  # 32
+    """Means that the body did not arrive in time. Code DEADLINE_EXCEEDED, HTTP status 408."""
+    ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: _ErrorReason.ValueType  # 33
+    """Means that the body is not JSON in UTF-8, plain or packed by gzip. Code INVALID_ARGUMENT, HTTP status 415."""
+    ERROR_REASON_PATH_TOO_LONG: _ErrorReason.ValueType  # 34
+    """Means that path and query are too long. Code INVALID_ARGUMENT, HTTP status 414."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Lists the values of `google.rpc.ErrorInfo.reason` that the platform itself gives, without their prefix and with
@@ -176,4 +192,20 @@ ERROR_REASON_REQUEST_OVERDUE: ErrorReason.ValueType  # 27
 """Means that the request of a unary call did not follow the call in time. Code DEADLINE_EXCEEDED."""
 ERROR_REASON_ACCESS_TOKEN_MISSING: ErrorReason.ValueType  # 28
 """Means that the method is for those who are logged in, and that the call carried no access token. Code UNAUTHENTICATED."""
+ERROR_REASON_ROUTE_NOT_FOUND: ErrorReason.ValueType  # 29
+"""Means that no method has this path. With domain `gateway`, as all below, for they are of HTTP: code NOT_FOUND, 404."""
+ERROR_REASON_METHOD_NOT_ALLOWED: ErrorReason.ValueType  # 30
+"""Means that the path does not take this HTTP method; the header `Allow` names those that it takes. Code UNIMPLEMENTED,
+HTTP status 405.
+"""
+ERROR_REASON_BODY_TOO_LARGE: ErrorReason.ValueType  # 31
+"""Means that the body, or a line of it where it is a stream, is longer than may be. Code RESOURCE_EXHAUSTED, HTTP
+status 413.
+"""
+ERROR_REASON_BODY_OVERDUE: ErrorReason.ValueType  # 32
+"""Means that the body did not arrive in time. Code DEADLINE_EXCEEDED, HTTP status 408."""
+ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: ErrorReason.ValueType  # 33
+"""Means that the body is not JSON in UTF-8, plain or packed by gzip. Code INVALID_ARGUMENT, HTTP status 415."""
+ERROR_REASON_PATH_TOO_LONG: ErrorReason.ValueType  # 34
+"""Means that path and query are too long. Code INVALID_ARGUMENT, HTTP status 414."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
