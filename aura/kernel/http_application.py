@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from google.rpc import code_pb2
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from aura.kernel.gateway import Gateway
+from aura.kernel.gateway.docs_page import DOCS_HEADERS, docs_asset
 from aura.kernel.gateway.responses import JSON_TYPE, json_bytes
 
 READING = ("GET", "HEAD")
@@ -25,6 +27,7 @@ class Page:
     kind: str = JSON_TYPE
     status: HTTPStatus = HTTPStatus.OK
     headers: tuple[tuple[bytes, bytes], ...] = PLAIN_HEADERS
+    etag: bytes = b""
 
 
 MakePage = Callable[[], Awaitable[Page]]
@@ -36,43 +39,27 @@ class HttpApplication:
     Args:
         gateway: what answers at all paths but those of the pages.
         pages: for each path what makes its page.
-        folders: for beginnings of paths what makes the page of a path, if there is one.
     """
 
-    def __init__(
-        self,
-        *,
-        gateway: Gateway,
-        pages: Mapping[str, MakePage],
-        folders: Mapping[str, Callable[[str], Page | None]] | None = None,
-    ) -> None:
+    def __init__(self, *, gateway: Gateway, pages: Mapping[str, MakePage]) -> None:
         self._gateway = gateway
         self._pages = dict(pages)
-        self._folders = dict(folders or {})
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answers a request."""
-        page = await self._page(scope) if scope["type"] == "http" else None
-        if page is None:
+        make = self._pages.get(scope["path"].rstrip("/")) if scope["type"] == "http" else None
+        if make is None:
             await self._gateway(scope, receive, send)
             return
-        headers = [
-            *page.headers,
-            (b"content-type", page.kind.encode()),
-            (b"content-length", str(len(page.body)).encode()),
-        ]
+        page = await make() if scope["method"] in READING else _ONLY_READ
+        if page.etag and (b"if-none-match", page.etag) in scope["headers"]:
+            page = Page(body=b"", status=HTTPStatus.NOT_MODIFIED, headers=page.headers, etag=page.etag)
+        headers = [*page.headers, (b"content-type", page.kind.encode())]
+        headers += [(b"etag", page.etag)] if page.etag else []
+        if page.status is not HTTPStatus.NOT_MODIFIED:
+            headers.append((b"content-length", str(len(page.body)).encode()))
         await send({"type": "http.response.start", "status": page.status.value, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else page.body})
-
-    async def _page(self, scope: Any) -> Page | None:
-        path = scope["path"].rstrip("/")
-        make = self._pages.get(path)
-        folder = None if make else self._folders.get("/" + path[1:].partition("/")[0])
-        if make is None and folder is None:
-            return None
-        if scope["method"] not in READING:
-            return _only_read()
-        return await make() if make else folder(path) if folder else None
 
 
 def metrics_page(render: Callable[[], Awaitable[bytes]]) -> MakePage:
@@ -112,10 +99,25 @@ def ready_page(is_ready: Callable[[], Awaitable[bool]]) -> MakePage:
     return page
 
 
-def _only_read() -> Page:
-    body = json_bytes({"code": 12, "message": f"this path takes {' and '.join(READING)} only", "details": []})
-    return Page(
-        body=body,
-        status=HTTPStatus.METHOD_NOT_ALLOWED,
-        headers=(*PLAIN_HEADERS, (b"allow", ", ".join(READING).encode())),
-    )
+async def home_page() -> Page:
+    """Returns what leads who comes with a browser to the page that describes everything."""
+    return Page(body=b"", status=HTTPStatus.FOUND, headers=(*PLAIN_HEADERS, (b"location", b"/docs")))
+
+
+def asset_page(path: str) -> MakePage:
+    """Returns what makes a file of the page that describes everything."""
+    headers = tuple((name.encode(), value.encode()) for name, value in DOCS_HEADERS.items())
+
+    async def page() -> Page:
+        asset = await asyncio.to_thread(docs_asset, path)
+        assert asset is not None
+        return Page(body=asset.body, kind=asset.content_type, headers=headers, etag=asset.etag.encode())
+
+    return page
+
+
+_ONLY_READ = Page(
+    body=json_bytes({"code": code_pb2.UNIMPLEMENTED, "message": "this path takes GET and HEAD only", "details": []}),
+    status=HTTPStatus.METHOD_NOT_ALLOWED,
+    headers=(*PLAIN_HEADERS, (b"allow", b", ".join(each.encode() for each in READING))),
+)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from http import HTTPStatus
 
 import grpc
 
 from aura.kernel.contracts import describe
 from aura.kernel.gateway import BodyLimits, Gateway
+from aura.kernel.gateway.docs_page import DOCS_PATHS
 from aura.kernel.gateway.responses import json_bytes
-from aura.kernel.http_application import HttpApplication, Page, alive_page, metrics_page, ready_page, written_once
+from aura.kernel.http_application import (
+    HttpApplication,
+    alive_page,
+    asset_page,
+    home_page,
+    metrics_page,
+    ready_page,
+    written_once,
+)
 from aura.kernel.http_server import HttpLimits
 from aura.kernel.module import ModuleSpec
 from aura.kernel.openapi_document import platform_openapi
@@ -46,15 +54,11 @@ def http_application(
         forged=(RESERVED_PREFIX,),
         origins=settings.origins,
     )
-    return HttpApplication(
-        gateway=gateway,
-        pages={
-            "/metrics": metrics_page(metrics),
-            "/healthz": alive_page,
-            "/readyz": ready_page(is_ready),
-            "/openapi.json": written_once(lambda: json_bytes(platform_openapi(specs))),
-        },
-    )
+    pages = {"/metrics": metrics_page(metrics), "/healthz": alive_page, "/readyz": ready_page(is_ready)}
+    if settings.serve_docs:
+        pages |= {"": home_page, "/openapi.json": written_once(lambda: json_bytes(platform_openapi(specs)))}
+        pages |= {path: asset_page(path) for path in DOCS_PATHS}
+    return HttpApplication(gateway=gateway, pages=pages)
 
 
 def http_limits(settings: Settings) -> HttpLimits:
@@ -64,8 +68,3 @@ def http_limits(settings: Settings) -> HttpLimits:
         header_bytes=settings.maximum_metadata_bytes + PATH_BYTES,
         header_seconds=settings.handshake_seconds,
     )
-
-
-async def _home() -> Page:
-    """Leads who comes with a browser to the page that describes everything."""
-    return Page(body=b"", status=HTTPStatus.FOUND, headers=((b"location", b"/docs"),))

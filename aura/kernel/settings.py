@@ -58,6 +58,10 @@ class Settings(BaseSettings):
     http_port: int | None = Field(
         8080, ge=0, le=65535, description="port to serve REST, /docs and /metrics on; 0 takes a free one; none: no HTTP"
     )
+    serve_docs: bool = Field(
+        True,  # noqa: FBT003 pydantic's
+        description="whether HTTP shows the interface: /docs for a browser, /openapi.json for programs",
+    )
     cors_origins: str = Field(
         "",
         description="origins whose pages may call over HTTP, as https://a.example.org,https://b.example.org; * is all",
