@@ -296,7 +296,7 @@ class Host:
                 identities=self._identities,
                 process=self._process.name,
                 callers=self._callers,
-                sources=Sources(networks_in(self._settings.trusted_proxies)),
+                sources=Sources(networks_in(self._settings.trusted_proxies or "")),
             ),
             RateLimit(
                 peers=Buckets(self._settings.rate_limit_per_peer),

@@ -62,12 +62,12 @@ class Settings(BaseSettings):
         True,  # noqa: FBT003 pydantic's
         description="whether HTTP shows the interface: /docs for a browser, /openapi.json for programs",
     )
-    cors_origins: str = Field(
-        "",
+    cors_origins: str | None = Field(
+        None,
         description="origins whose pages may call over HTTP, as https://a.example.org,https://b.example.org; * is all",
     )
-    trusted_proxies: str = Field(
-        "",
+    trusted_proxies: str | None = Field(
+        None,
         description="networks of proxies that are believed whom they call for (x-forwarded-for), as 10.0.0.0/8,::1",
     )
     tls_certificate_file: Path | None = Field(
@@ -188,7 +188,7 @@ class Settings(BaseSettings):
 
     @field_validator("cors_origins")
     @classmethod
-    def _are_origins(cls, origins: str) -> str:
+    def _are_origins(cls, origins: str | None) -> str | None:
         for origin in _listed(origins):
             if not ORIGIN.fullmatch(origin):
                 raise ValueError("must list origins with commas between them, as https://app.example.org, or be *")
@@ -196,9 +196,9 @@ class Settings(BaseSettings):
 
     @field_validator("trusted_proxies")
     @classmethod
-    def _are_networks(cls, proxies: str) -> str:
+    def _are_networks(cls, proxies: str | None) -> str | None:
         try:
-            networks_in(proxies)
+            networks_in(proxies or "")
         except ValueError:
             raise ValueError("must list networks with commas between them, as 10.0.0.0/8,::1") from None
         return proxies
@@ -365,8 +365,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+def _listed(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
 def _is_url(text: str) -> bool:
