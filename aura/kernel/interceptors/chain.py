@@ -90,10 +90,11 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
         """Returns the method's handler with the chain around it; made once per method."""
-        path: str = handler_call_details.method
         handler = await continuation(handler_call_details)
-        if handler is None:
-            return handler
+        return None if handler is None else self.around(handler_call_details.method, handler)
+
+    def around(self, path: str, handler: Handler) -> Handler:
+        """Returns a method's handler with around it what of the chain is for its service; made once per method."""
         known = self._wrapped.get(path)
         if known is None or known[0] is not handler:
             chain = InterceptorChain(()) if path.rpartition("/")[0][1:] in self._except else self
