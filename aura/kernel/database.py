@@ -25,7 +25,7 @@ from aura.kernel.errors import (
     ResourceExhausted,
     Unavailable,
 )
-from aura.kernel.query import Query, Record
+from aura.kernel.query import Query
 from aura.kernel.security.keys import KeyRing
 
 CONNECT_SECONDS = 10.0
@@ -154,7 +154,7 @@ class Database:
         lent = self._engine.sync_engine.raw_connection()
         driver: Any = lent.driver_connection
         try:
-            rows: Rows = await_only(driver.fetch(query.sql, *arguments, record_class=Record))
+            rows: Rows = query.rows(await_only(driver.fetch(query.sql, *arguments)))
         except Exception as error:
             if driver.is_closed():
                 lent.invalidate(error)

@@ -55,7 +55,7 @@ from aura.kernel.interceptors.trace_context import Tracing
 from aura.kernel.interceptors.validation import Validation
 from aura.kernel.listening import listen
 from aura.kernel.module import ModuleSpec, load_module, validate_events, validate_services, validate_specs
-from aura.kernel.network_server import bind, network_server
+from aura.kernel.network_server import NetworkServer, bind
 from aura.kernel.pagination import PageTokens
 from aura.kernel.peers import Peers
 from aura.kernel.reflection import SERVICES as REFLECTION_SERVICES
@@ -137,7 +137,7 @@ class Host:
             ],
             except_services=[health.SERVICE, *self._open_services(), *elsewhere],
         )
-        self._network = network_server(chain, settings.network_limits)
+        self._network = NetworkServer(chain, settings.network_limits)
         self._in_process = InProcessServer(interceptors=[chain], maximum_message_bytes=settings.maximum_message_bytes)
         self.registry = ServiceRegistry(
             specs=specs,

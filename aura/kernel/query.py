@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.types import ARRAY, TypeEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from sqlalchemy import Select
 
 _DIALECT = PGDialect_asyncpg(dbapi=PGDialect_asyncpg.import_dbapi())  # type: ignore[no-untyped-call]
-
-
-class Record(asyncpg.Record):  # type: ignore[misc] # the driver has no types
-    """A row whose columns are attributes, as those of SQLAlchemy's rows are."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
 
 
 class Query:
@@ -33,7 +23,7 @@ class Query:
     driver's own types go in and come out; TypeError if one of the statement's types would need converting.
     """
 
-    __slots__ = ("_constants", "_names", "sql", "statement")
+    __slots__ = ("_constants", "_names", "_row", "sql", "statement")
 
     def __init__(self, statement: Select[Any]) -> None:
         compiled = statement.compile(dialect=_DIALECT)
@@ -45,6 +35,9 @@ class Query:
                 raise TypeError(f"column {column} must be converted by SQLAlchemy; execute the statement itself")
         self.statement = statement
         self.sql = compiled.string
+        columns = [column.name for column in statement.selected_columns]
+        row: Any = namedtuple("Row", columns, rename=True)  # type: ignore[misc] # noqa: PYI024 it has any statement's
+        self._row = row._make
         self._names = tuple(compiled.positiontup or ())
         self._constants = {name: given.value for name, given in compiled.binds.items() if not given.required}
 
@@ -52,6 +45,10 @@ class Query:
         """Returns what the driver takes for `parameters`, in its order. Raises KeyError if one is missing."""
         given = {**self._constants, **parameters} if self._constants else parameters
         return [given[name] for name in self._names]
+
+    def rows(self, records: Iterable[Iterable[Any]]) -> list[Any]:
+        """Returns the driver's records as rows whose columns are attributes, as those of SQLAlchemy's rows are."""
+        return list(map(self._row, records))
 
 
 def _is_converted(kind: TypeEngine[Any], processor: str) -> bool:

@@ -12,7 +12,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from aura.kernel.interceptors.chain import Interceptor, InterceptorChain
 from aura.kernel.interceptors.error_mapping import ErrorMapping
 from aura.kernel.interceptors.request_id import RequestIds
-from aura.kernel.network_server import NetworkLimits, bind, network_server
+from aura.kernel.network_server import NetworkLimits, NetworkServer, bind
 from aura.kernel.settings import Settings
 from aura.kernel.tls import TlsFiles
 from aura.kernel.topology import Process
@@ -25,7 +25,7 @@ async def on_the_network(
 ) -> AsyncIterator[str]:
     """Serves a method of each kind with the limits of some settings; yields the address."""
     chain = InterceptorChain([RequestIds(), ErrorMapping(), *interceptors])
-    server = network_server(chain, limits(**settings))
+    server = NetworkServer(chain, limits(**settings))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers(body)),))
     process = Process(name="aura", modules=(), host="127.0.0.1", port=0)
     port = bind(server, process, tls, by_topology=False)

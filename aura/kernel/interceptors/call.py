@@ -13,7 +13,7 @@ import grpc
 from aura.kernel.security.actor import Actor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from google.protobuf.message import Message
 
@@ -38,6 +38,7 @@ class Call:
     """A call under way. Each interceptor fills in what it is responsible for.
 
     Attributes:
+        sent: Its metadata as it came, in which a key may be several times.
         actor: Who makes it.
         forwarded: Whether another process has passed it on.
         in_process: Whether a module of this process makes it.
@@ -49,6 +50,7 @@ class Call:
     method: Method
     context: Context
     metadata: Mapping[str, str | bytes] = field(default_factory=dict)
+    sent: Iterable[tuple[str, str | bytes]] = ()
     request_id: str = ""
     trace: TraceContext | None = None
     actor: Actor = field(default_factory=Actor.local)

@@ -90,10 +90,11 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
         """Returns the method's handler with the chain around it; made once per method."""
-        path: str = handler_call_details.method
         handler = await continuation(handler_call_details)
-        if handler is None:
-            return handler
+        return None if handler is None else self.around(handler_call_details.method, handler)
+
+    def around(self, path: str, handler: Handler) -> Handler:
+        """Returns a method's handler with around it what of the chain is for its service; made once per method."""
         known = self._wrapped.get(path)
         if known is None or known[0] is not handler:
             chain = InterceptorChain(()) if path.rpartition("/")[0][1:] in self._except else self
@@ -120,8 +121,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
     def _around_unary(self, method: Method, behavior: Any, serialize: Serializer) -> Any:
         async def serve(request: Any, context: Context) -> Any:
-            call = Call(method=method, context=context, metadata=dict(context.invocation_metadata() or ()))
-            current_call.set(call)
+            call = _begun(method, context)
             error: BaseException | None = None
             try:
                 await self._enter(call)
@@ -140,8 +140,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
     def _around_stream(self, method: Method, behavior: Any, serialize: Serializer) -> Any:
         async def serve(request: Any, context: Context) -> AsyncIterator[Any]:
-            call = Call(method=method, context=context, metadata=dict(context.invocation_metadata() or ()))
-            current_call.set(call)
+            call = _begun(method, context)
             error: BaseException | None = None
             try:
                 await self._enter(call)
@@ -218,6 +217,14 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
     def _leave(self, call: Call, error: BaseException | None) -> None:
         for hook in self._on_end:
             hook(call, error)
+
+
+def _begun(method: Method, context: Context) -> Call:
+    """Returns a call that has just come, which the present task serves from now on."""
+    sent = context.invocation_metadata() or ()  # grpcio makes it anew each time
+    call = Call(method=method, context=context, metadata=dict(sent), sent=sent)
+    current_call.set(call)
+    return call
 
 
 async def _or_end(end: asyncio.Future[None] | None, handling: Awaitable[None]) -> None:

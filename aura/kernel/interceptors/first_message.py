@@ -12,7 +12,7 @@ from aura.kernel.errors import DeadlineExceeded
 from aura.kernel.interceptors.chain import Handler, MalformedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
     from aura.kernel.interceptors.call import Context
 
@@ -26,7 +26,7 @@ class RequestOverdue(DeadlineExceeded):
         super().__init__("the request of this call did not arrive in time; send it together with the call")
 
 
-class FirstMessage(grpc.aio.ServerInterceptor):
+class FirstMessage:
     """Waits for the request of unary calls in grpcio's place, which does so for as long as the connection stands.
 
     On the wire, unary calls are streams of one message. So they are taken as such, and the chain behind is handed the
@@ -38,24 +38,11 @@ class FirstMessage(grpc.aio.ServerInterceptor):
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
-        """Returns what waits for the request, and then hands it to the method's handler; made once per method."""
-        handler = await continuation(handler_call_details)
-        if handler is None or handler.request_streaming:
+    def before(self, handler: Handler) -> Handler:
+        """Returns what waits for the request, and then hands it to a method's handler."""
+        if handler.request_streaming:
             return handler
-        path: str = handler_call_details.method
-        known = self._wrapped.get(path)
-        if known is None or known[0] is not handler:
-            known = self._wrapped[path] = (handler, self._waiting(handler))
-        return known[1]
-
-    def _waiting(self, handler: Handler) -> Handler:
         if handler.response_streaming:
             make, behavior = grpc.stream_stream_rpc_method_handler, self._before_stream(handler.unary_stream)
         else:

@@ -14,6 +14,8 @@ from aura.kernel.security.internal_identity import IDENTITY_METADATA, RESERVED_P
 from aura.kernel.security.sources import Sources
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aura.kernel.interceptors.call import Call
     from aura.kernel.security.callers import Callers
     from aura.kernel.security.internal_identity import InternalIdentities
@@ -62,20 +64,19 @@ class CallerIdentity(Interceptor):
         if IDENTITY_METADATA in call.metadata:
             self._open(call, call.metadata[IDENTITY_METADATA])
         elif CALLER_MODULE not in bound:
-            call.actor = await self._from_outside(call)
+            call.actor = await self._from_outside(call, bound)
         acting_user.set(call.actor.user_id)
         if call.actor.via_module is not None or call.forwarded:
             # A module sees one attempt wherever the other is hosted, and decides by itself; so does who calls by way of
             # another process.
             call.context.set_trailing_metadata((*(call.context.trailing_metadata() or ()), DO_NOT_RETRY))
 
-    async def _from_outside(self, call: Call) -> Actor:
-        context = call.context
-        source = self._sources.of(context.peer() or "", context.invocation_metadata() or (), context.auth_context())
+    async def _from_outside(self, call: Call, bound: Mapping[str, object]) -> Actor:
+        source = self._sources.of(call.context.peer() or "", call.sent, bound)
         nobody = call.actor = Actor(user_id=ANONYMOUS_ID, source=source)  # until it is known who it is
         if AUTHORIZATION not in call.metadata:
             return nobody
-        values = [value for key, value in call.context.invocation_metadata() or () if key == AUTHORIZATION]
+        values = [value for key, value in call.sent if key == AUTHORIZATION]
         token = bearer_token(values)
         if self._callers is None:
             raise AccessTokenInvalid

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Iterable
 
     from aura.kernel.interceptors.call import Context
     from aura.kernel.interceptors.chain import Handler
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ENTRY_BYTES = 32  # what an entry counts besides its key and value (RFC 9113, 6.5.2)
 
 
-class MetadataLimit(grpc.aio.ServerInterceptor):
+class MetadataLimit:
     """Holds calls to the limit that gRPC itself enforces only once the client has acknowledged it.
 
     It answers without an abort, whose exception would keep the metadata in memory until the next garbage collection.
@@ -24,18 +24,12 @@ class MetadataLimit(grpc.aio.ServerInterceptor):
     def __init__(self, maximum_bytes: int) -> None:
         self._maximum_bytes = maximum_bytes
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
-        """Returns the method's handler, or one that refuses the call."""
+    def refusal(self, metadata: Iterable[tuple[str, str | bytes]]) -> Handler | None:
+        """Returns a handler that refuses a call with this metadata; None if it is not too much."""
         size = 0
-        for key, value in handler_call_details.invocation_metadata or ():
+        for key, value in metadata:
             size += len(key) + len(value) + ENTRY_BYTES
-        if size > self._maximum_bytes:
-            return _REFUSAL
-        return await continuation(handler_call_details)
+        return _REFUSAL if size > self._maximum_bytes else None
 
 
 async def _refuse(_: AsyncIterator[bytes], context: Context) -> None:

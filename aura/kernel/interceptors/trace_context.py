@@ -32,7 +32,8 @@ class TraceContext:
         """Returns the place of a call that came with these headers; that of a new trace if they are none."""
         found = _PARENT.fullmatch(parent)
         if found is None or (found[1] == "00" and found[5]):
-            return cls(trace_id=secrets.token_hex(16), span_id=secrets.token_hex(8))
+            made = secrets.token_hex(24)
+            return cls(trace_id=made[:32], span_id=made[32:])
         kept = state if len(state) <= _STATE_LENGTH else ""
         return cls(trace_id=found[2], span_id=secrets.token_hex(8), flags=found[4], state=kept)
 

@@ -12,11 +12,15 @@ class ModuleSecrets:
     def __init__(self, keys: KeyRing, *, module: str) -> None:
         self._keys = keys
         self._module = module
+        self._sealers: dict[str, Sealer] = {}
 
     def key(self, purpose: str) -> bytes:
         """Returns 32 bytes that only this platform, module and purpose give."""
         return self._keys.key(f"module/{self._module}/{purpose}")
 
     def sealer(self, purpose: str) -> Sealer:
-        """Returns what seals data for a purpose."""
-        return Sealer(self.key(purpose))
+        """Returns what seals data for a purpose; made once."""
+        sealer = self._sealers.get(purpose)
+        if sealer is None:
+            sealer = self._sealers[purpose] = Sealer(self.key(purpose))
+        return sealer

@@ -56,6 +56,7 @@ class Sources:
         return bool(self._trusted) and _is_in(address, self._trusted)
 
 
+@lru_cache(maxsize=1024)
 def source_of(peer: str) -> str:
     """Returns the address that gRPC's name of a peer, as `ipv4:127.0.0.1:50051`, holds; without the port."""
     kind, _, address = unquote(peer).partition(":")
