@@ -330,6 +330,15 @@ class TestHeaders:
         }
         assert parameters(document["paths"]["/v1/pages"]["post"], "header") == {}
 
+    def test_an_id_there_has_to_be_as_the_field_and_a_header_may(self, document: Document):
+        found = parameters(document["paths"]["/v1/shelves/{shelf}/books"]["post"], "header")["Idempotency-Key"][
+            "schema"
+        ]
+
+        assert found["maxLength"] == 36
+        assert validator(found, {}).is_valid("an id")
+        assert not validator(found, {}).is_valid("idé")
+
     def test_versions_are_asked_for_there(self, document: Document):
         lend, update, get = (
             set(parameters(document["paths"][path][verb], "header"))
@@ -345,6 +354,14 @@ class TestHeaders:
 
 
 class TestForms:
+    @pytest.mark.parametrize("mask", ["", "*", "name", "displayName,email", "author.givenName"])
+    def test_a_mask_is_names_of_fields(self, properties: Properties, mask: str):
+        form = properties("Forms", Usage.RESPONSE)["properties"]["aMask"]
+
+        assert validator(form, {}).is_valid(mask)
+        assert not validator(form, {}).is_valid(f"{mask} é")
+        assert not validator(form, {}).is_valid(f"{mask}_name")
+
     def test_each_type_has_its_json_form(self, properties: Properties):
         forms = properties("Forms", Usage.RESPONSE)["properties"]
 
@@ -358,7 +375,7 @@ class TestForms:
         assert forms["anEnum"] == {"$ref": f"#/components/schemas/{PACKAGE}.Genre"}
         assert forms["aTimestamp"] == {"type": "string", "format": "date-time"}
         assert forms["aDuration"]["pattern"].endswith("s$")
-        assert forms["aMask"] == {"type": "string"}
+        assert forms["aMask"]["type"] == "string"
         assert forms["aStruct"] == {"type": "object"}
         assert forms["aValue"] == {}
         assert forms["aList"] == {"type": "array"}

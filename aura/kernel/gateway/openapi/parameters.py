@@ -9,7 +9,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from aura.kernel.gateway.bindings import SCALAR_MESSAGES, WHOLE, Binding, field_at
 from aura.kernel.gateway.openapi.examples import Examples, NoExample
-from aura.kernel.gateway.openapi.json_schema import Schema
+from aura.kernel.gateway.openapi.json_schema import Schema, merged
+from aura.kernel.gateway.openapi.rules import keywords_of, rules_of
 from aura.kernel.gateway.openapi.schemas import Schemas, Usage, behaviors_of
 from aura.kernel.gateway.openapi.texts import Texts, described
 from aura.kernel.gateway.openapi.well_known import FREE_MESSAGES, without_null
@@ -22,6 +23,8 @@ IDEMPOTENCY_KEY = (
 )
 IF_MATCH = 'Refuses the change unless the resource is still at this version: the `ETag` of an earlier answer, as `"3"`.'
 IF_NONE_MATCH = "Answers 304, without a body, if this is the `ETag` of the answer."
+PRINTABLE_PATTERN = r"^[\x20-\x7e]*$"
+ENTITY_TAG_PATTERN = r'^(\*|"[\x21\x23-\x7e]*")$'
 
 Fields = tuple[FieldDescriptor, ...]
 """A field at any depth: those that lead to it, and itself."""
@@ -151,18 +154,18 @@ def answers_with_etag(binding: Binding) -> bool:
 
 def _in_headers(binding: Binding) -> Iterator[Schema]:
     if takes_request_id(binding.method.input_type):
-        yield _header("Idempotency-Key", IDEMPOTENCY_KEY)
+        field = binding.method.input_type.fields_by_name[REQUEST_ID_FIELD]
+        schema = merged({"type": "string", "pattern": PRINTABLE_PATTERN}, keywords_of(field, rules_of(field)))
+        yield _header("Idempotency-Key", IDEMPOTENCY_KEY) | {"schema": schema}
     if takes_etag(binding):
-        yield _header("If-Match", IF_MATCH)
+        schema = {"type": "string", "pattern": ENTITY_TAG_PATTERN}
+        yield _header("If-Match", IF_MATCH) | {"schema": schema}
     if binding.verb == "GET" and answers_with_etag(binding):
         yield _header("If-None-Match", IF_NONE_MATCH)
 
 
 def _header(name: str, said: str) -> Schema:
-    schema: Schema = {"type": "string"}
-    if name == "If-Match":
-        schema["pattern"] = r'^(\*|"[\x21\x23-\x7e]*")$'
-    return {"name": name, "in": "header", "description": said, "schema": schema}
+    return {"name": name, "in": "header", "description": said, "schema": {"type": "string"}}
 
 
 def _leaves(message: Descriptor, above: Fields) -> Iterator[Fields]:
