@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import randrange
 from uuid import uuid4
 
 import grpc
@@ -29,6 +30,7 @@ SETTINGS = {
     "password_memory_kib": 8192,
     "rate_limit_per_peer": 0,
     "rate_limit_per_account": 0,
+    "trusted_proxies": "127.0.0.1/32",
     "smtp_url": "smtp+plain://127.0.0.1:1",
 }
 
@@ -62,11 +64,17 @@ class RestPlatform:
         """Returns the access token of a new account that has every role."""
         process = next(each for each in self.topology.processes.values() if "users" in each.modules)
         async with grpc.aio.insecure_channel(process.address) as channel:
-            return await new_access_token(channel, email=f"root-{uuid4()}@example.com", process=process.name)
+            email = f"root-{uuid4()}@example.com"
+            return await new_access_token(channel, email=email, process=process.name, source=new_source())
 
     def logs(self) -> str:
         """All that they have logged."""
         return "\n".join(server.logs() for server in self.servers)
+
+
+def new_source() -> str:
+    """Returns a network address from which nobody has called, so that its failed logins are nobody else's."""
+    return f"2001:db8:{randrange(2**16):x}:{randrange(2**16):x}::1"
 
 
 @asynccontextmanager
