@@ -245,7 +245,8 @@ def an_unknown_field(hostile: Hostile, request: Request) -> Request:
     if isinstance(value, dict):
         name = hostile.random.choice(("unknown", "__proto__", "", "@type", "\x00", "user_id", "a" * 5000, "é\u202e"))
         value[name] = hostile.canary(PUBLIC)
-    return replace(request, body=json.dumps(value, ensure_ascii=hostile.random.random() < 0.5).encode())
+    text = json.dumps(value, ensure_ascii=hostile.random.random() < 0.5)
+    return replace(request, body=text.encode(errors="surrogatepass"))
 
 
 def a_doubled_name(_: Hostile, request: Request) -> Request:
