@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -49,9 +50,9 @@ async def encrypted_library(tls: TlsFiles) -> AsyncIterator[Topology]:
         await server.stop(0)
 
 
-def config_of(topology: Topology, **front: Any) -> dict[str, Any]:
+def config_of(topology: Topology, settings: Settings | None = None, **front: Any) -> dict[str, Any]:
     return bootstrap(
-        Settings(),
+        settings or Settings(),
         services=[library.service()],
         homes={},
         topology=topology,
@@ -114,6 +115,19 @@ async def test_the_port_of_envoy_can_be_encrypted(folder: Path):
             answer = await exchange(port, REQUEST, context)
 
     assert answer.status == 200
+
+
+async def test_a_stream_may_be_silent(folder: Path):
+    async with encrypted_library(files_of(folder)) as topology:
+        config = config_of(topology, Settings(connection_idle_seconds=0.5))
+        with running_envoy(config, folder) as port:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+                first = await watch.read()
+                ended, _ = await asyncio.wait([asyncio.ensure_future(watch.read())], timeout=2)
+
+    assert first.status == health_pb2.HealthCheckResponse.SERVING
+    assert not ended
 
 
 @pytest.fixture
