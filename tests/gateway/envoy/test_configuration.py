@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -139,6 +140,8 @@ def aura(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Aura:
             monkeypatch.setenv(f"{PREFIX}{name}", value)
         return CliRunner().invoke(command_line(AURA_MODULES), ["envoy-config", *arguments])
 
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return run
 
