@@ -13,9 +13,9 @@ from aura.kernel.gateway.openapi.json_schema import Schema
 from aura.kernel.gateway.openapi.schemas import Schemas, Usage, behaviors_of
 from aura.kernel.gateway.openapi.texts import Texts, described
 from aura.kernel.gateway.openapi.well_known import FREE_MESSAGES, without_null
+from aura.kernel.gateway.preconditions import ETAG_FIELD, REQUEST_ID_FIELD
 from aura.kernel.gateway.templates import ANY_SEGMENT, ANY_SEGMENTS, PathTemplate, Variable
 
-REQUEST_ID_FIELD, ETAG_FIELD = "request_id", "etag"
 IDEMPOTENCY_KEY = (
     "Makes the call safe to repeat: sets `requestId`, where the request has none. The same key with another request is "
     "refused."
