@@ -11,6 +11,7 @@ from aura.kernel.gateway.openapi.json_schema import Schema
 
 DURATION_PATTERN = r"^-?(0|[1-9][0-9]{0,11})(\.[0-9]{1,9})?s$"
 NOT_NEGATIVE_DURATION_PATTERN = DURATION_PATTERN.replace("-?", "", 1)
+FIELD_MASK_PATTERN = r"^([A-Za-z0-9.*]+(,[A-Za-z0-9.*]+)*)?$"
 WHOLE_NUMBER_PATTERN, NATURAL_NUMBER_PATTERN = "^-?[0-9]{1,19}$", "^[0-9]{1,20}$"
 
 _INT32: Schema = {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1}
@@ -45,7 +46,7 @@ _MESSAGES: Mapping[str, Schema] = {
     },
     "Duration": {"type": "string", "pattern": DURATION_PATTERN},
     "Empty": {"type": "object"},
-    "FieldMask": {"type": "string"},
+    "FieldMask": {"type": "string", "pattern": FIELD_MASK_PATTERN},
     "ListValue": {"type": "array"},
     "Struct": {"type": "object"},
     "Timestamp": {"type": "string", "format": "date-time"},
