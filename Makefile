@@ -62,7 +62,7 @@ fuzz: $(VENV)/.dev ## Compare 20,000 random calls over TCP and in-process; the l
 	@AURA_FUZZ_EXAMPLES=12000 $(BIN)/python -m pytest -q --figures=fuzz --timeout=1800 tests/kernel/inprocess/test_fuzz.py
 
 diff-envoy: $(VENV)/.dev ## Compare the gateway with Envoy by some 9,000 requests; the last line is JSON
-	@AURA_ENVOY_EXAMPLES=6000 $(BIN)/python -m pytest -q --figures=envoy --timeout=600 tests/gateway/envoy
+	@AURA_ENVOY_EXAMPLES=6000 $(BIN)/python -m pytest -q --figures=envoy --timeout=600 tests/gateway/envoy/test_envoy.py
 
 test-browser: $(VENV)/.browser ## Log in and book a session on the page /docs, with a real browser (Chromium)
 	@$(BIN)/python -m pytest -q --browser tests/browser

@@ -7,14 +7,14 @@ from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import asyncpg
 from sqlalchemy import URL, CursorResult, Executable, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.util import await_only, greenlet_spawn
+from sqlalchemy.util import greenlet_spawn
 
 from aura.kernel.errors import (
     Aborted,
@@ -25,6 +25,7 @@ from aura.kernel.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from aura.kernel.loans import LoanPool
 from aura.kernel.query import Query
 from aura.kernel.security.keys import KeyRing
 
@@ -112,6 +113,7 @@ class Database:
     def __init__(self, *, url: URL, module: str, keys: KeyRing, limits: DatabaseLimits = DatabaseLimits()) -> None:
         self._engine = create_async_engine(
             url.set(username=role_of(module), password=role_password(keys, module)),
+            poolclass=LoanPool,
             pool_size=limits.pool_size,
             max_overflow=limits.pool_overflow,
             pool_timeout=limits.pool_timeout,
@@ -139,32 +141,20 @@ class Database:
     async def execute(self, statement: Executable | Query, parameters: Parameters = None) -> Rows:
         """Runs one statement as a transaction of its own: the cheapest way to read, cheapest of all for a `Query`.
 
-        Everything happens in one greenlet, where `read` needs one to connect, one to execute and one to give back.
+        Of anything else, everything happens in one greenlet, where `read` needs one to connect, one to execute and one
+        to give back.
         """
         if isinstance(statement, Query):
-            return await greenlet_spawn(self._fetch, statement, statement.arguments(parameters or {}))
+            return statement.rows(await self._pool.fetch(statement.sql, statement.arguments(parameters or {})))
         return await greenlet_spawn(self._execute, statement, parameters)
 
     def _execute(self, statement: Executable, parameters: Parameters) -> Rows:
         with self._engine.sync_engine.connect() as connection:
             return rows_of(connection.execute(statement, parameters))
 
-    def _fetch(self, query: Query, arguments: Sequence[Any]) -> Rows:
-        """Runs a query on the driver's own connection, which the pool lends."""
-        lent = self._engine.sync_engine.raw_connection()
-        driver: Any = lent.driver_connection
-        try:
-            rows: Rows = query.rows(await_only(driver.fetch(query.sql, *arguments)))
-        except Exception as error:
-            if driver.is_closed():
-                lent.invalidate(error)
-            raise
-        except BaseException as error:  # cut off: what state the connection is in is not known
-            lent.invalidate(error)
-            raise
-        finally:
-            lent.close()
-        return rows
+    @property
+    def _pool(self) -> LoanPool:
+        return cast("LoanPool", self._engine.sync_engine.pool)  # another after `renew`
 
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Lends a connection on which every statement is its own transaction."""

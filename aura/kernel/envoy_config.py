@@ -373,11 +373,13 @@ def _routes_of(service: ServiceDescriptor, cluster: str) -> Iterator[Json]:
 
 
 def _route(match: Json, cluster: str, *, seconds: float) -> Json:
+    idle = {} if seconds else {"idle_timeout": "0s"}  # a stream without end may be silent for as long as it likes
     return {
         "match": match,
         "route": {
             "cluster": cluster,
             "timeout": _seconds(seconds),
+            **idle,
             # only what has certainly not been begun is tried again
             "retry_policy": {"retry_on": "connect-failure,refused-stream", "num_retries": 2},
         },

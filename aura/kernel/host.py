@@ -12,65 +12,45 @@ from dishka import Provider
 from grpc_health.v1 import health_pb2_grpc
 from sqlalchemy import URL
 
-from aura.kernel import audit_service, health, module_service
+from aura.kernel import health
 from aura.kernel.access_table import KERNEL_SERVICES, require_access_rules
 from aura.kernel.audit import AuditTrail
-from aura.kernel.audit_log import AuditLog
-from aura.kernel.audit_service import AuditServicer
+from aura.kernel.background import Background
+from aura.kernel.call_chains import call_chains
 from aura.kernel.container import KernelProvider, module_container
 from aura.kernel.contracts import load_contract, service_names
 from aura.kernel.database import Database
 from aura.kernel.database_monitor import LIMITS as MONITOR_LIMITS
-from aura.kernel.database_monitor import DatabaseMonitor, Revive
-from aura.kernel.events import admin_service as event_admin_service
-from aura.kernel.events.admin_service import EventAdminServicer
+from aura.kernel.database_monitor import Revive
 from aura.kernel.events.bus import EventBus
-from aura.kernel.events.log import EventLog
 from aura.kernel.events.metrics import EventMetrics
 from aura.kernel.events.outbox import Outbox
 from aura.kernel.events.relay import Relay
 from aura.kernel.events.relay_settings import RelaySettings
-from aura.kernel.events.subscriber_service import HostedSubscriber, SubscriberServicer
 from aura.kernel.events.transport import EventTransport, GrpcEventTransport
 from aura.kernel.events.types import event_types_of
 from aura.kernel.forwarding import Forwarding
 from aura.kernel.health import NOT_SERVING, SERVING, PlatformHealth
 from aura.kernel.hosted_module import HostedModule
-from aura.kernel.housekeeping import Housekeeping
 from aura.kernel.http_host import http_application, http_limits
 from aura.kernel.http_server import HttpServer
 from aura.kernel.inprocess import InProcessServer
-from aura.kernel.interceptors.access import AccessPolicy
-from aura.kernel.interceptors.access_log import AccessLog
-from aura.kernel.interceptors.chain import Interceptor, InterceptorChain
-from aura.kernel.interceptors.denials import Denials
-from aura.kernel.interceptors.dependencies import DeclaredDependencies
-from aura.kernel.interceptors.error_mapping import ErrorMapping
-from aura.kernel.interceptors.identity import CallerIdentity
 from aura.kernel.interceptors.load_shedding import LoadShedding
-from aura.kernel.interceptors.phi_audit import PhiAudit
-from aura.kernel.interceptors.rate_limit import Buckets, RateLimit
-from aura.kernel.interceptors.request_id import RequestIds
-from aura.kernel.interceptors.trace_context import Tracing
-from aura.kernel.interceptors.validation import Validation
+from aura.kernel.kernel_services import FROM_OUTSIDE, KernelServicers
 from aura.kernel.listening import listen
 from aura.kernel.module import ModuleSpec, load_module, validate_events, validate_services, validate_specs
 from aura.kernel.network_server import NetworkServer, bind
 from aura.kernel.pagination import PageTokens
-from aura.kernel.peers import Peers
-from aura.kernel.reflection import SERVICES as REFLECTION_SERVICES
 from aura.kernel.reflection import add_reflection
 from aura.kernel.registry import ServiceRegistry, add_to_server
-from aura.kernel.security.access_changes import AccessChanges, AccessChangesListener
+from aura.kernel.security.access_changes import AccessChanges
 from aura.kernel.security.callers import AccessService, Callers
 from aura.kernel.security.internal_identity import InternalIdentities
 from aura.kernel.security.keys import KeyRing
-from aura.kernel.security.sources import BY_GATEWAY, Sources, networks_in
+from aura.kernel.security.sources import BY_GATEWAY
 from aura.kernel.servicers import ScopedServicer, missing_methods
-from aura.kernel.settings import Environment, Settings
+from aura.kernel.settings import Settings
 from aura.kernel.topology import Process, Topology
-from generated.aura.audit.v1.audit_service_pb2_grpc import AuditServiceStub
-from generated.aura.events.v1.event_admin_service_pb2_grpc import EventAdminServiceStub
 
 NOTICE_SECONDS = 0.05  # from telling that nothing is served any more to closing the port
 
@@ -122,23 +102,23 @@ class Host:
         self._admission = LoadShedding(limit=settings.maximum_concurrent_calls)
         self._identities = InternalIdentities(keys)
         self._page_tokens = PageTokens(keys)
-        elsewhere = self._services_elsewhere()
         self._callers = self._find_callers()
         self._trails: dict[str, AuditTrail] = {}
-        interceptors = self._interceptors()
-        chain = InterceptorChain(
-            [
-                *interceptors,
-                Denials(self._trails),
-                DeclaredDependencies(specs),
-                AccessPolicy(self._callers),
-                Validation(),
-                PhiAudit(),
-            ],
-            except_services=[health.SERVICE, *self._open_services(), *elsewhere],
+        elsewhere = self._services_elsewhere()
+        chains = call_chains(
+            settings=settings,
+            specs=specs,
+            process=self._process.name,
+            identities=self._identities,
+            callers=self._callers,
+            admission=self._admission,
+            trails=self._trails,
+            elsewhere=elsewhere,
         )
-        self._network = NetworkServer(chain, settings.network_limits)
-        self._in_process = InProcessServer(interceptors=[chain], maximum_message_bytes=settings.maximum_message_bytes)
+        self._network = NetworkServer(chains.serving, settings.network_limits)
+        self._in_process = InProcessServer(
+            interceptors=[chains.serving], maximum_message_bytes=settings.maximum_message_bytes
+        )
         self.registry = ServiceRegistry(
             specs=specs,
             topology=self._topology,
@@ -149,7 +129,7 @@ class Host:
         )
         self._forwarding = Forwarding(
             elsewhere=elsewhere,
-            chain=InterceptorChain(interceptors),
+            chain=chains.passing_on,
             registry=self.registry,
             identities=self._identities,
             process=self._process.name,
@@ -163,9 +143,15 @@ class Host:
         }
         require_access_rules([*self.services, *KERNEL_SERVICES])
         self.address = self.http_address = ""
-        self._monitor = self._watch_database(database_url, keys, revive_database)
-        self._listener = self._listen_to_access_changes(database_url, keys)
-        self._housekeeping = Housekeeping({name: hosted.upkeep for name, hosted in self._modules.items()})
+        self._background = Background(
+            modules=self._modules,
+            new_database=lambda: Database(
+                url=database_url, module=self._process.modules[0], keys=keys, limits=MONITOR_LIMITS
+            ),
+            on_database_change=self._database_changed,
+            revive_database=revive_database,
+            callers=self._callers,
+        )
 
     @property
     def process(self) -> Process:
@@ -177,9 +163,7 @@ class Host:
         """The full names of all services that the modules and the kernel host here."""
         return [
             *(service for module in self._modules.values() for service in module.services),
-            module_service.SERVICE,
-            event_admin_service.SERVICE,
-            audit_service.SERVICE,
+            *FROM_OUTSIDE,
         ]
 
     @property
@@ -200,26 +184,15 @@ class Host:
             for servicer_class in module.servicers:
                 stand_in = ScopedServicer(servicer_class=servicer_class, container=module.container)
                 add_to_server(servicer_class, stand_in, servers)
-        servicer = module_service.ModuleServicer(specs=self._specs, topology=self._topology, health=self._health)
-        add_to_server(module_service.ModuleServicer, servicer, servers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._network)
-        add_to_server(SubscriberServicer, self._subscriber_servicer(), servers)
-        add_to_server(EventAdminServicer, self._event_admin_servicer(), servers)
-        add_to_server(AuditServicer, self._audit_servicer(), servers)
+        self._kernel_servicers().add_to(servers)
         for server in servers:
             server.add_generic_rpc_handlers((self._forwarding,))
         add_reflection(self._described_services(), self._network)
         await self._in_process.start()
         await self._network.start()
         await self._report_health(database_answers=True)
-        if self._monitor:
-            self._monitor.start()
-        if self._listener:
-            self._listener.start()
-        self._housekeeping.start()
-        for module in self._modules.values():
-            module.relay.start()
-            await module.run(module.startup)
+        await self._background.start()
         if self._http:
             self._http.start()
 
@@ -230,12 +203,7 @@ class Host:
         await asyncio.sleep(NOTICE_SECONDS)
         drained = asyncio.gather(self._network.stop(grace), *([self._http.stop(grace)] if self._http else []))
         await self._health.end_watches()
-        await asyncio.gather(*(module.relay.stop() for module in self._modules.values()))
-        await self._housekeeping.stop()
-        if self._listener:
-            await self._listener.stop()
-        if self._monitor:
-            await self._monitor.stop()
+        await self._background.stop()
         await drained
         await self._in_process.stop(grace)
         await self.registry.close()
@@ -253,19 +221,6 @@ class Host:
         for service in ("", *self.services):
             await self._health.set(service, SERVING if database_answers else NOT_SERVING)
 
-    def _watch_database(self, url: URL, keys: KeyRing, revive: Revive) -> DatabaseMonitor | None:
-        """Returns what watches the database, as the first of the modules here; None where there is no module."""
-        if not self._process.modules:
-            return None
-        database = Database(url=url, module=self._process.modules[0], keys=keys, limits=MONITOR_LIMITS)
-        return DatabaseMonitor(database=database, on_change=self._database_changed, revive=revive)
-
-    def _listen_to_access_changes(self, url: URL, keys: KeyRing) -> AccessChangesListener | None:
-        if not self._process.modules or self._callers is None:
-            return None
-        database = Database(url=url, module=self._process.modules[0], keys=keys, limits=MONITOR_LIMITS)
-        return AccessChangesListener(database=database, forget=self._callers.forget)
-
     def _channel_to(self, process: Process) -> grpc.aio.Channel:
         return self.registry.remote(process).channel
 
@@ -274,7 +229,7 @@ class Host:
         for name in self._specs:
             load_contract(name)
         modules = (service for name, spec in self._specs.items() for service in service_names(name, spec))
-        return [*modules, module_service.SERVICE, event_admin_service.SERVICE, audit_service.SERVICE, health.SERVICE]
+        return [*modules, *FROM_OUTSIDE, health.SERVICE]
 
     def _services_elsewhere(self) -> dict[str, Process]:
         """Returns the process of each service that is not hosted here."""
@@ -284,30 +239,6 @@ class Host:
             if module not in self._process.modules
             for service in service_names(module, spec)
         }
-
-    def _interceptors(self) -> list[Interceptor]:
-        """Returns what every call goes through, be it served here or passed on."""
-        return [
-            RequestIds(),
-            Tracing(),
-            AccessLog(),
-            ErrorMapping(),
-            CallerIdentity(
-                identities=self._identities,
-                process=self._process.name,
-                callers=self._callers,
-                sources=Sources(networks_in(self._settings.trusted_proxies or "")),
-            ),
-            RateLimit(
-                peers=Buckets(self._settings.rate_limit_per_peer),
-                accounts=Buckets(self._settings.rate_limit_per_account),
-            ),
-            self._admission,
-        ]
-
-    def _open_services(self) -> Sequence[str]:
-        """Returns the services that show the contracts, in development, where nobody need be logged in to see them."""
-        return REFLECTION_SERVICES if self._settings.environment is Environment.DEVELOPMENT else ()
 
     def _find_callers(self) -> Callers | None:
         """Returns what knows the callers with access tokens; None if no module of the platform does."""
@@ -356,43 +287,17 @@ class Host:
         validate_events(name, spec, declared=event_types_of(name), subscribed=bus.types)
         return hosted
 
-    def _event_admin_servicer(self) -> EventAdminServicer:
-        return EventAdminServicer(
-            logs=self._event_logs(),
-            relays={name: module.relay for name, module in self._modules.items()},
-            peers=self._peers(event_admin_service.SERVICE, EventAdminServiceStub),
-        )
-
-    def _audit_servicer(self) -> AuditServicer:
-        return AuditServicer(
-            logs={name: AuditLog(module=name, database=module.database) for name, module in self._modules.items()},
-            modules=self._specs,
+    def _kernel_servicers(self) -> KernelServicers:
+        return KernelServicers(
+            specs=self._specs,
             topology=self._topology,
             process=self._process.name,
-            peers=self._peers(audit_service.SERVICE, AuditServiceStub),
-            page_tokens=self._page_tokens,
-        )
-
-    def _peers(self, service: str, stub_class: Callable[[grpc.aio.Channel], object]) -> Peers:
-        others = [each for each in self._topology.processes.values() if each.name != self._process.name]
-        return Peers(
-            service=service,
-            stub_class=stub_class,
+            modules=self._modules,
+            health=self._health,
             registry=self.registry,
             identities=self._identities,
-            processes=[process for process in others if process.modules],
+            page_tokens=self._page_tokens,
         )
-
-    def _event_logs(self) -> list[EventLog]:
-        return [EventLog(module=name, database=module.database) for name, module in self._modules.items()]
-
-    def _subscriber_servicer(self) -> SubscriberServicer:
-        subscribers = {
-            name: HostedSubscriber(container=module.container, database=module.database, bus=module.bus)
-            for name, module in self._modules.items()
-        }
-        publishers = {event: name for name, spec in self._specs.items() for event in spec.publishes}
-        return SubscriberServicer(modules=subscribers, publishers=publishers)
 
     def _bind(self) -> None:
         by_topology = self._settings.topology_file is not None
@@ -401,7 +306,7 @@ class Host:
         self._process = self._topology.process(self._process.name)
         self.address = self._process.address
         if self._process.http_port is not None:
-            logs = self._event_logs()
+            logs = self._kernel_servicers().event_logs
             bound = listen(
                 self._process.host, self._process.http_port, setting="AURA_HTTP_PORT", by_topology=by_topology
             )

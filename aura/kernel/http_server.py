@@ -139,7 +139,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._count(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
-        if self.parser.get_http_version() not in VERSIONS:
+        if self.parser.get_http_version() not in VERSIONS or b"#" in self.url:
             raise ValueError  # as below
         self._stop_timer()
         super().on_headers_complete()

@@ -26,7 +26,7 @@ from aura.kernel.events.subscriptions import subscriptions_of
 from aura.kernel.host import Host
 from aura.kernel.listening import AddressInUse, AddressNotHere, allow_many_connections, require_free
 from aura.kernel.logging import configure_logging
-from aura.kernel.memory import give_back_freed_memory
+from aura.kernel.memory import give_back_freed_memory, keep_what_is_there
 from aura.kernel.migrations import MIGRATIONS, MigrationError, Migrator
 from aura.kernel.module import ModuleSpec, ModuleSpecError, package_of
 from aura.kernel.security.keys import KeyRing, SecretKeyError, read_secret_key
@@ -217,6 +217,7 @@ class Server:
             try:
                 self._require_isolation()
                 await host.start()
+                keep_what_is_there()
                 database = self.databases.description
                 sys.stderr.write(
                     start_report(host.process, self.topology, self.specs, database=database, http=host.http_address)

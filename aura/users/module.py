@@ -117,7 +117,7 @@ class UsersProvider(Provider):
     unit_of_work = provide(UsersUnitOfWork)
     user_service = provide(UserService)
     throttle = provide(Throttle)
-    mail = provide(MailQueue)
+    mail = provide(MailQueue, scope=Scope.APP)
     mail_sender = provide(MailSender)
     key_rotation = provide(KeyRotation)
     tokens = provide(TokenIssuer)

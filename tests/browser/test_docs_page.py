@@ -12,6 +12,7 @@ import pytest
 from playwright.async_api import Locator, Page
 from sqlalchemy import URL
 
+from aura.kernel.gateway.docs_page import DOCS_HEADERS
 from generated.aura.mentalhealth.v1.therapy_session_service_pb2 import GetTherapySessionRequest
 from generated.aura.options.v1.access_pb2 import ROLE_ADMIN
 from tests.support.accounts import PASSWORD, set_password
@@ -43,7 +44,9 @@ class Docs:
         page.on("request", lambda request: self.asked.append(request.url))
 
     async def open(self) -> None:
-        await self.page.goto(f"{self.address}/docs")
+        answer = await self.page.goto(f"{self.address}/docs")
+        assert answer is not None
+        assert answer.headers["content-security-policy"] == DOCS_HEADERS["content-security-policy"]
         await self.page.locator(".opblock-tag").first.wait_for()
 
     async def call(self, operation_id: str, body: object = None) -> tuple[int, Any]:

@@ -247,6 +247,7 @@ class TestBodies:
         assert body_of(operation)["schema"] == {"$ref": f"#/components/schemas/{BOOK}.Input"}
         assert operation["requestBody"]["required"] is False
         assert components[f"{BOOK}.Input"]["required"] == ["title", "isbn"]
+        assert components[f"{BOOK}.Input"]["properties"]["title"]["minLength"] == 1
         assert components[f"{BOOK}.Input"]["properties"]["name"]["readOnly"] is True
         assert components[f"{BOOK}.Input"]["properties"]["key"]["writeOnly"] is True
 
@@ -263,6 +264,7 @@ class TestBodies:
 
         assert body_of(operation)["schema"] == {"$ref": f"#/components/schemas/{BOOK}.Update"}
         assert "required" not in components[f"{BOOK}.Update"]
+        assert "minLength" not in components[f"{BOOK}.Update"]["properties"]["title"]
 
     def test_a_list_may_be_the_body(self, document: Document):
         assert body_of(document["paths"]["/v1/pages"]["post"])["schema"] == {
@@ -328,16 +330,9 @@ class TestHeaders:
             "Idempotency-Key",
             "If-Match",
         }
+        key = parameters(document["paths"]["/v1/shelves/{shelf}/books"]["post"], "header")["Idempotency-Key"]
+        assert key["schema"] == {"type": "string", "maxLength": 36, "pattern": "^[\\x20-\\x7e]*$"}
         assert parameters(document["paths"]["/v1/pages"]["post"], "header") == {}
-
-    def test_an_id_there_has_to_be_as_the_field_and_a_header_may(self, document: Document):
-        found = parameters(document["paths"]["/v1/shelves/{shelf}/books"]["post"], "header")["Idempotency-Key"][
-            "schema"
-        ]
-
-        assert found["maxLength"] == 36
-        assert validator(found, {}).is_valid("an id")
-        assert not validator(found, {}).is_valid("idé")
 
     def test_versions_are_asked_for_there(self, document: Document):
         lend, update, get = (
@@ -354,14 +349,6 @@ class TestHeaders:
 
 
 class TestForms:
-    @pytest.mark.parametrize("mask", ["", "*", "name", "displayName,email", "author.givenName"])
-    def test_a_mask_is_names_of_fields(self, properties: Properties, mask: str):
-        form = properties("Forms", Usage.RESPONSE)["properties"]["aMask"]
-
-        assert validator(form, {}).is_valid(mask)
-        assert not validator(form, {}).is_valid(f"{mask} é")
-        assert not validator(form, {}).is_valid(f"{mask}_name")
-
     def test_each_type_has_its_json_form(self, properties: Properties):
         forms = properties("Forms", Usage.RESPONSE)["properties"]
 
@@ -375,7 +362,7 @@ class TestForms:
         assert forms["anEnum"] == {"$ref": f"#/components/schemas/{PACKAGE}.Genre"}
         assert forms["aTimestamp"] == {"type": "string", "format": "date-time"}
         assert forms["aDuration"]["pattern"].endswith("s$")
-        assert forms["aMask"]["type"] == "string"
+        assert forms["aMask"]["pattern"].startswith("^(")
         assert forms["aStruct"] == {"type": "object"}
         assert forms["aValue"] == {}
         assert forms["aList"] == {"type": "array"}

@@ -15,6 +15,7 @@ GET = b"GET / HTTP/1.1\r\nhost: x\r\n"
 MALFORMED = {
     "no HTTP": b"\x16\x03\x01 hello\r\n\r\n",
     "no version": b"GET /\r\n\r\n",
+    "a fragment": b"GET /a#b HTTP/1.1\r\n\r\n",
     "version 3": b"GET / HTTP/3.0\r\n\r\n",
     "a space in a header's name": GET + b"a : b\r\n\r\n",
     "a folded header": GET + b"a: b\r\n c\r\n\r\n",

@@ -120,6 +120,5 @@ async def test_counters_are_told_while_the_database_is_away(
     assert "waiting" not in found
 
 
-async def test_nothing_else_is_served(platform: Platform):
-    assert (await get(platform, "/"))[0] == 404
+async def test_figures_are_only_read(platform: Platform):
     assert (await get(platform, "/metrics", "POST"))[0] == 405

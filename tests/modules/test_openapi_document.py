@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -153,6 +155,14 @@ def test_the_comments_of_the_contracts_are_there():
     assert comments["aura.users.v1.UserService.GetUser"].startswith("Returns a user.")
     assert comments["aura.options.v1.Role.ROLE_PATIENT"].startswith("Receives care")
     assert "google.rpc.ErrorInfo" in comments
+
+
+def test_a_server_that_starts_does_without_it():
+    code = "import sys, aura.kernel.serving; print([name for name in sys.modules if 'gateway.openapi' in name])"
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert loaded.stdout.strip() == "[]"
 
 
 def test_the_command_writes_it(tmp_path, document: dict[str, Any]):

@@ -154,6 +154,16 @@ def is_plain(message: Descriptor) -> bool:
     return message.full_name not in {*_OF_TEXT, *_WRAPPERS, *_FREE}
 
 
+def require_writable(message: Any) -> None:
+    """Sees that a time, duration or mask that was set part by part has a JSON form. Raises Unreadable."""
+    form = _OF_TEXT.get(message.DESCRIPTOR.full_name)
+    if form is not None:
+        try:
+            message.ToJsonString()
+        except (ValueError, OverflowError, json_format.Error):
+            raise Unreadable(f"must be part of {form}") from None
+
+
 def _setter(field: FieldDescriptor) -> Setter:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         return _map_setter(field)

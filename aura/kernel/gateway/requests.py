@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from aura.kernel.gateway.bindings import SCALAR_MESSAGES, WHOLE, Binding, field_at
-from aura.kernel.gateway.json_reader import BodyReader, message_reader
+from aura.kernel.gateway.json_reader import BodyReader, is_plain, message_reader, require_writable
 from aura.kernel.gateway.masks import UpdateMask
 from aura.kernel.gateway.refusals import BadRequest
 from aura.kernel.gateway.templates import Variable
@@ -119,6 +119,7 @@ class _Target:
         field = field_at(message, path)
         assert field is not None
         self._parents = path[:-1]
+        self._parent = (field_at(message, path[:-1]) or field).message_type if path[:-1] else None
         self.repeated = bool(field.is_repeated)
         self.choices = tuple(_choices(message, path))
         self._set = self._reader(field)
@@ -130,6 +131,8 @@ class _Target:
             message.SetInParent()
         try:
             self._set(text, message)
+            if self._parent is not None and not is_plain(self._parent):
+                require_writable(message)
         except Unreadable as error:
             raise BadRequest(f"{self.name} {error.problem}", field=self.name) from None
 

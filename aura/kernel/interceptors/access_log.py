@@ -21,6 +21,9 @@ OWN_FAULTS = {Code.INTERNAL, Code.UNKNOWN, Code.DATA_LOSS}
 class AccessLog(Interceptor):
     """Writes one line per call: method, code, duration and who called; at debug level, the redacted request too."""
 
+    def __init__(self) -> None:
+        self._log = log.bind()  # which finds out only once how logging is configured
+
     def on_end(self, call: Call, error: BaseException | None) -> None:
         """Writes the line."""
         code = _code(call, error)
@@ -34,12 +37,12 @@ class AccessLog(Interceptor):
         if isinstance(error, AuraError):
             fields["reason"] = error.reason
         if code in OWN_FAULTS:
-            log.error("call", **fields)
+            self._log.error("call", **fields)
         elif code is Code.UNAVAILABLE:
-            log.warning("call", **fields)
+            self._log.warning("call", **fields)
         else:
-            log.info("call", **fields)
-        log.debug("request", method=call.method.path, request=call.request)
+            self._log.info("call", **fields)
+        self._log.debug("request", method=call.method.path, request=call.request)
 
 
 def _code(call: Call, error: BaseException | None) -> Code:

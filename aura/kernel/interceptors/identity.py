@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from aura.kernel.contracts import may_be_repeated
@@ -73,7 +74,7 @@ class CallerIdentity(Interceptor):
 
     async def _from_outside(self, call: Call, bound: Mapping[str, object]) -> Actor:
         source = self._sources.of(call.context.peer() or "", call.sent, bound)
-        nobody = call.actor = Actor(user_id=ANONYMOUS_ID, source=source)  # until it is known who it is
+        nobody = call.actor = _nobody(source)  # until it is known who it is
         if AUTHORIZATION not in call.metadata:
             return nobody
         values = [value for key, value in call.sent if key == AUTHORIZATION]
@@ -103,6 +104,11 @@ class CallerIdentity(Interceptor):
             source=identity.source,
         )
         call.forwarded = identity.forwarded
+
+
+@lru_cache(maxsize=1024)
+def _nobody(source: str) -> Actor:
+    return Actor(user_id=ANONYMOUS_ID, source=source)
 
 
 def _text(values: object) -> str:

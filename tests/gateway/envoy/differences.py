@@ -6,7 +6,7 @@ import json
 import re
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus, unquote_to_bytes
@@ -605,7 +605,3 @@ EXPLAINED: tuple[Explained, ...] = (
         applies=_differs_in_any,
     ),
 )
-
-
-def by_name() -> Mapping[str, Explained]:
-    return {each.name: each for each in EXPLAINED}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -49,9 +51,9 @@ async def encrypted_library(tls: TlsFiles) -> AsyncIterator[Topology]:
         await server.stop(0)
 
 
-def config_of(topology: Topology, **front: Any) -> dict[str, Any]:
+def config_of(topology: Topology, settings: Settings | None = None, **front: Any) -> dict[str, Any]:
     return bootstrap(
-        Settings(),
+        settings or Settings(),
         services=[library.service()],
         homes={},
         topology=topology,
@@ -116,6 +118,19 @@ async def test_the_port_of_envoy_can_be_encrypted(folder: Path):
     assert answer.status == 200
 
 
+async def test_a_stream_may_be_silent(folder: Path):
+    async with encrypted_library(files_of(folder)) as topology:
+        config = config_of(topology, Settings(connection_idle_seconds=0.5))
+        with running_envoy(config, folder) as port:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+                first = await watch.read()
+                ended, _ = await asyncio.wait([asyncio.ensure_future(watch.read())], timeout=2)
+
+    assert first.status == health_pb2.HealthCheckResponse.SERVING
+    assert not ended
+
+
 @pytest.fixture
 def aura(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Aura:
     """Runs `aura envoy-config` with settings."""
@@ -125,6 +140,8 @@ def aura(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Aura:
             monkeypatch.setenv(f"{PREFIX}{name}", value)
         return CliRunner().invoke(command_line(AURA_MODULES), ["envoy-config", *arguments])
 
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return run
 

@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator
 
 from google.protobuf.descriptor import Descriptor
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from aura.kernel.gateway.bindings import Binding
 from aura.kernel.gateway.openapi.json_schema import Schema, reference
 from aura.kernel.gateway.openapi.parameters import takes_etag, takes_request_id
 from aura.kernel.gateway.openapi.schemas import Schemas, Usage
 from aura.kernel.gateway.openapi.texts import Texts
+from aura.kernel.gateway.responses import HTTP_STATUS, JSON_TYPE
 
-JSON = "application/json"
 STATUS = status_pb2.Status.DESCRIPTOR.full_name
 OTHERS = "default"
 TYPE_URL = "type.googleapis.com/"
@@ -44,13 +44,6 @@ _MEANINGS = {
     "504": "It took too long (DEADLINE_EXCEEDED).",
     OTHERS: "The call failed in another way.",
 }
-_CODES = {
-    "UNAUTHENTICATED": "401",
-    "PERMISSION_DENIED": "403",
-    "NOT_FOUND": "404",
-    "ALREADY_EXISTS": "409",
-    "ABORTED": "409",
-}
 _HEADERS = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Retry-After",)}
 _ALWAYS = ("429", "500", "503", "504", OTHERS)
 _DETAILS: tuple[Descriptor, ...] = tuple(
@@ -72,13 +65,21 @@ _DETAILS: tuple[Descriptor, ...] = tuple(
 def error_codes(binding: Binding, texts: Texts, *, needs_token: bool) -> list[str]:
     """Returns the HTTP statuses with which a binding may fail: by what it takes, and by what the contract says."""
     message = binding.method.input_type
-    said = {_CODES[code] for code in re.findall(r"[A-Z_]{7,}", texts.of(binding.method)) if code in _CODES}
-    found = {*_ALWAYS, *said}
-    found |= {"400"}
+    found = {"400", *_ALWAYS, *_statuses_in(texts.of(binding.method))}
     found |= {"401", "403"} if needs_token else set()
     found |= {"404"} if binding.template.variables else set()
     found |= {"409"} if takes_request_id(message) or takes_etag(binding) else set()
     return sorted(found)
+
+
+def _statuses_in(text: str) -> Iterator[str]:
+    """Yields the HTTP statuses of the canonical codes that a text names."""
+    for word in re.findall(r"[A-Z_]{7,}", text):
+        code = code_pb2.Code.DESCRIPTOR.values_by_name.get(word)
+        if code is not None:
+            status = str(HTTP_STATUS[code.number])
+            if status in _NAMES:
+                yield status
 
 
 def error_response(code: str) -> Schema:
@@ -121,5 +122,5 @@ def _response(code: str) -> Schema:
     return {
         "description": _MEANINGS[code],
         "headers": headers,
-        "content": {JSON: {"schema": reference("schemas", STATUS)}},
+        "content": {JSON_TYPE: {"schema": reference("schemas", STATUS)}},
     }

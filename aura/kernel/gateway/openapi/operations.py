@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from google.protobuf import field_mask_pb2
 from google.protobuf.descriptor import FieldDescriptor
 
 from aura.kernel.gateway.bindings import WHOLE, Binding
-from aura.kernel.gateway.openapi.errors import JSON, STATUS, error_codes, error_response
+from aura.kernel.gateway.masks import UPDATE_MASK
+from aura.kernel.gateway.openapi.errors import STATUS, error_codes, error_response
 from aura.kernel.gateway.openapi.examples import Examples, NoExample
 from aura.kernel.gateway.openapi.json_schema import Schema, reference
 from aura.kernel.gateway.openapi.parameters import Parameters, answers_with_etag
 from aura.kernel.gateway.openapi.schemas import Schemas, Usage
 from aura.kernel.gateway.openapi.texts import Texts, described, first_sentence
+from aura.kernel.gateway.responses import JSON_TYPE, LINES_TYPE
 
-LINES = "application/x-ndjson"
 BEARER = "bearerAuth"
 STREAM = (
     "The answers, one a line, as they come. Where the call fails after the first of them, the last line has `error` "
@@ -59,7 +59,7 @@ class Operations:
         with suppress(NoExample):
             if example := self._examples.smallest(schema):  # one without anything shows nothing
                 content["example"] = example
-        kind = LINES if binding.method.client_streaming else JSON
+        kind = LINES_TYPE if binding.method.client_streaming else JSON_TYPE
         return {"content": {kind: content}, "required": self._needs_body(binding, schema)}
 
     def _body_schema(self, binding: Binding) -> Schema:
@@ -92,10 +92,10 @@ class Operations:
             headers["ETag"] = reference("headers", "ETag")
         said = self._texts.of(binding.method.output_type) or "The answer."
         if binding.method.server_streaming:
-            content: Mapping[str, Any] = {LINES: {"schema": _line_schema(self._answer_schema(binding))}}
+            content: Mapping[str, Any] = {LINES_TYPE: {"schema": _line_schema(self._answer_schema(binding))}}
             said = f"{said}\n\n{STREAM}"
         else:
-            content = {JSON: self._with_example(self._answer_schema(binding))}
+            content = {JSON_TYPE: self._with_example(self._answer_schema(binding))}
         return {"description": said, "headers": headers, "content": content}
 
     def _answer_schema(self, binding: Binding) -> Schema:
@@ -116,8 +116,7 @@ class Operations:
 
 
 def _has_mask(binding: Binding) -> bool:
-    mask = field_mask_pb2.FieldMask.DESCRIPTOR
-    return any(field.message_type == mask for field in binding.method.input_type.fields)
+    return UPDATE_MASK in binding.method.input_type.fields_by_name
 
 
 def _line_schema(answer: Schema) -> Schema:

@@ -9,22 +9,22 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from aura.kernel.gateway.bindings import SCALAR_MESSAGES, WHOLE, Binding, field_at
 from aura.kernel.gateway.openapi.examples import Examples, NoExample
-from aura.kernel.gateway.openapi.json_schema import Schema, merged
-from aura.kernel.gateway.openapi.rules import keywords_of, rules_of
+from aura.kernel.gateway.openapi.json_schema import Schema
 from aura.kernel.gateway.openapi.schemas import Schemas, Usage, behaviors_of
 from aura.kernel.gateway.openapi.texts import Texts, described
 from aura.kernel.gateway.openapi.well_known import FREE_MESSAGES, without_null
+from aura.kernel.gateway.preconditions import ETAG_FIELD, REQUEST_ID_FIELD
 from aura.kernel.gateway.templates import ANY_SEGMENT, ANY_SEGMENTS, PathTemplate, Variable
 
-REQUEST_ID_FIELD, ETAG_FIELD = "request_id", "etag"
 IDEMPOTENCY_KEY = (
-    "Makes the call safe to repeat: sets `requestId`, where the request has none. The same key with another request is "
-    "refused."
+    "Makes the call safe to repeat: the same as `requestId`, so that one of them suffices. The same key with another "
+    "request is refused."
 )
 IF_MATCH = 'Refuses the change unless the resource is still at this version: the `ETag` of an earlier answer, as `"3"`.'
 IF_NONE_MATCH = "Answers 304, without a body, if this is the `ETag` of the answer."
-PRINTABLE_PATTERN = r"^[\x20-\x7e]*$"
-ENTITY_TAG_PATTERN = r'^(\*|"[\x21\x23-\x7e]*")$'
+
+_PRINTABLE = r"^[\x20-\x7e]*$"
+_ENTITY_TAG = r'^(\*|"[\x21\x23-\x7e]*")$'
 
 Fields = tuple[FieldDescriptor, ...]
 """A field at any depth: those that lead to it, and itself."""
@@ -41,7 +41,7 @@ class Parameters:
         return [
             *self._in_path(binding, path_names),
             *(self._in_query(fields) for fields in query_fields(binding)),
-            *_in_headers(binding),
+            *self._in_headers(binding),
         ]
 
     def _in_path(self, binding: Binding, names: Sequence[str]) -> Iterator[Schema]:
@@ -70,6 +70,16 @@ class Parameters:
         if all(self._schemas.is_required(field, Usage.REQUEST) for field in fields):
             return self._with_example(parameter | {"required": True})
         return parameter  # without an example: it would be filled in where somebody tries the method
+
+    def _in_headers(self, binding: Binding) -> Iterator[Schema]:
+        message = binding.method.input_type
+        if takes_request_id(message):
+            rules = self._schema(message.fields_by_name[REQUEST_ID_FIELD])
+            yield _header("Idempotency-Key", IDEMPOTENCY_KEY, {"pattern": _PRINTABLE} | rules)
+        if takes_etag(binding):
+            yield _header("If-Match", IF_MATCH, {"pattern": _ENTITY_TAG})
+        if binding.verb == "GET" and answers_with_etag(binding):
+            yield _header("If-None-Match", IF_NONE_MATCH, {})
 
     def _schema(self, field: FieldDescriptor) -> Schema:
         schema = self._schemas.of_field(field, Usage.REQUEST)
@@ -152,20 +162,8 @@ def answers_with_etag(binding: Binding) -> bool:
     return has_etag(binding.method.output_type) and not binding.method.server_streaming
 
 
-def _in_headers(binding: Binding) -> Iterator[Schema]:
-    if takes_request_id(binding.method.input_type):
-        field = binding.method.input_type.fields_by_name[REQUEST_ID_FIELD]
-        schema = merged({"type": "string", "pattern": PRINTABLE_PATTERN}, keywords_of(field, rules_of(field)))
-        yield _header("Idempotency-Key", IDEMPOTENCY_KEY) | {"schema": schema}
-    if takes_etag(binding):
-        schema = {"type": "string", "pattern": ENTITY_TAG_PATTERN}
-        yield _header("If-Match", IF_MATCH) | {"schema": schema}
-    if binding.verb == "GET" and answers_with_etag(binding):
-        yield _header("If-None-Match", IF_NONE_MATCH)
-
-
-def _header(name: str, said: str) -> Schema:
-    return {"name": name, "in": "header", "description": said, "schema": {"type": "string"}}
+def _header(name: str, said: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "header", "description": said, "schema": {"type": "string"} | schema}
 
 
 def _leaves(message: Descriptor, above: Fields) -> Iterator[Fields]:

@@ -10,7 +10,7 @@ from google.api import field_behavior_pb2
 from google.api.field_behavior_pb2 import IMMUTABLE, INPUT_ONLY, OUTPUT_ONLY, REQUIRED
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, OneofDescriptor
 
-from aura.kernel.gateway.openapi.json_schema import Schema, merged, reference
+from aura.kernel.gateway.openapi.json_schema import Schema, admits, merged, reference
 from aura.kernel.gateway.openapi.rules import examples_of, is_needed, keywords_of, rules_of, words_of
 from aura.kernel.gateway.openapi.texts import Texts, described
 from aura.kernel.gateway.openapi.well_known import scalar_schema, well_known_schema
@@ -91,6 +91,8 @@ class Schemas:
             value = self._value(field, rules, usage, given)
         if field.is_repeated:
             value = merged(value, keywords_of(field, rules))
+        if usage is not Usage.RESPONSE and self.is_required(field, usage):
+            value = value | _not_empty(field, value)
         return value | self._annotations(field, rules, usage)
 
     def of_enum(self, enum: EnumDescriptor) -> Schema:
@@ -187,6 +189,16 @@ def behaviors_of(field: FieldDescriptor) -> Iterable[int]:
     """Returns the `google.api.field_behavior` of a field."""
     behaviors: Iterable[int] = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
     return behaviors
+
+
+def _not_empty(field: FieldDescriptor, schema: Schema) -> Schema:
+    """Returns what keeps a required field from being empty, which in proto3 is the same as not being set (AIP-203)."""
+    if field.has_presence:
+        return {}
+    if schema.get("type") == "array":
+        return {"minItems": max(schema.get("minItems", 0), 1)}
+    is_text = schema.get("type") == "string" and field.type == FieldDescriptor.TYPE_STRING
+    return {"minLength": 1} if is_text and admits(schema, "") else {}
 
 
 def _without_words(items: Schema) -> Schema:

@@ -11,7 +11,7 @@ from aura.kernel.gateway.openapi.json_schema import Schema
 
 DURATION_PATTERN = r"^-?(0|[1-9][0-9]{0,11})(\.[0-9]{1,9})?s$"
 NOT_NEGATIVE_DURATION_PATTERN = DURATION_PATTERN.replace("-?", "", 1)
-FIELD_MASK_PATTERN = r"^((\*|[a-z][A-Za-z0-9.]*)(,(\*|[a-z][A-Za-z0-9.]*))*)?$"
+FIELD_MASK_PATTERN = r"^([A-Za-z0-9.*]+(,[A-Za-z0-9.*]+)*)?$"
 WHOLE_NUMBER_PATTERN, NATURAL_NUMBER_PATTERN = "^-?[0-9]{1,19}$", "^[0-9]{1,20}$"
 
 _INT32: Schema = {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1}
