@@ -213,7 +213,7 @@ async def succeed_with_canaries(platform: Platform) -> None:
     therapist, patient = [
         await platform.ask(f"{USERS}/CreateUser", user=person(role)) for role in ("ROLE_THERAPIST", "ROLE_PATIENT")
     ]
-    assert therapist and patient, platform.answers[-2:]
+    assert None not in (therapist, patient), platform.answers[-2:]
     for method, fields in {
         "GrantRole": {"role": Role.ROLE_SUPPORT},
         "RevokeRole": {"role": Role.ROLE_SUPPORT},
