@@ -22,6 +22,8 @@ HTTP = {
     "UNAUTHENTICATED": 401,
 }  # fmt: skip
 
+GZIP_HEAD = gzip.compress(b"")[:10]
+
 
 def metadata_of(seen):
     return [(key, value) for key, value in seen.metadata if key != "user-agent"]
@@ -176,6 +178,8 @@ async def test_bodies_may_be_packed(client):
         (gzip.compress(b" " * 1_000_000), "gzip", 413),
         (b"{}", "gzip", 400),
         (gzip.compress(b"{}")[:-9], "gzip", 400),
+        (gzip.compress(b"{}") * 2, "gzip", 400),
+        (gzip.compress(b"{}") + b"more", "gzip", 400),
         (b"{}", "br", 415),
         (b" " * 100_001, "", 413),
     ],
@@ -190,6 +194,24 @@ async def test_a_body_without_a_length_is_counted(client):
     answer = await client("POST", "/v1/everything", parts=[b" " * 60_000] * 2)
 
     assert (answer.status, answer.reason, answer.header("connection")) == (413, "BODY_TOO_LARGE", "close")
+
+
+async def test_a_packed_body_is_counted_as_it_comes_too(client):
+    empty_blocks = b"\x00\x00\x00\xff\xff" * 12_000
+
+    answer = await client(
+        "POST", "/v1/everything", parts=[GZIP_HEAD + empty_blocks, empty_blocks], content_encoding="gzip"
+    )
+
+    assert (answer.status, answer.reason) == (413, "BODY_TOO_LARGE")
+
+
+async def test_what_is_behind_a_packed_body_is_not_kept(client):
+    parts = [gzip.compress(b"{}"), *[b"more"] * 5]
+
+    answer = await client("POST", "/v1/everything", parts=parts, content_encoding="gzip")
+
+    assert (answer.status, answer.reason) == (400, "MALFORMED_REQUEST")
 
 
 async def test_a_client_that_goes_before_its_body_is_there_gets_no_answer(client, servicer):

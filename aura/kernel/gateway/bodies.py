@@ -68,13 +68,13 @@ async def read_body(receive: Receive, headers: RequestHeaders, limits: BodyLimit
     if length.isdecimal() and int(length) > limits.size:
         raise BodyTooLarge(limits.size)
     unpack = _Unpacker(limits.size) if headers.get("content-encoding").lower() == "gzip" else None
-    parts, size = [], 0
+    parts, size, came = [], 0, 0
     try:
         async with asyncio.timeout(limits.seconds):
             async for part in _parts(receive):
                 plain = unpack(part) if unpack else part
-                size += len(plain)
-                if size > limits.size:
+                size, came = size + len(plain), came + len(part)
+                if max(size, came) > limits.size:  # what is packed may be of nothing, without an end
                     raise BodyTooLarge(limits.size)
                 parts.append(plain)
     except TimeoutError:
@@ -139,6 +139,8 @@ class _Unpacker:
             raise BadRequest("the body is not packed by gzip, as its Content-Encoding says") from None
         if self._unpack.unconsumed_tail:
             raise BodyTooLarge(self._limit or 2**26)
+        if self._unpack.unused_data:  # it would be kept, however much comes
+            raise BadRequest("the body goes on behind what is packed by gzip")
         return plain
 
     def require_end(self) -> None:
