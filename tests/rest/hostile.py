@@ -98,7 +98,7 @@ class Hostile:
         if self.random.random() < 0.03:
             return self._raw()
         request = self._valid()
-        for _ in range(self.random.choice((0, 0, 1, 1, 1, 1, 2, 3))):
+        for _ in range(self.random.choice((0, 0, 0, 1, 1, 1, 2, 3))):
             name, change = self.random.choice(CHANGES)
             if request.raw is None:
                 request = replace(change(self, request), changes=(*request.changes, name))

@@ -72,7 +72,7 @@ async def test_hostile_requests_are_refused_and_nothing_comes_of_them(
     assert told[:SHOWN] == []
     assert failures[:SHOWN] == []
     assert max(growth) < MOST_GROWTH
-    assert findings.answered[200] > count / 20, f"too little of it is valid to tell anything: {findings.answered}"
+    assert findings.answered[200] > count / 40, f"too little of it is valid to tell anything: {findings.answered}"
     assert [await is_there(url) for url in platform.urls] == [200] * len(platform.urls)
 
 

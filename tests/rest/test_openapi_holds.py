@@ -19,9 +19,9 @@ from schemathesis.config import SchemathesisConfig
 
 from aura.kernel.openapi_document import platform_openapi
 from aura.modules import AURA_MODULES
+from tests.rest.conftest import NewPlatform
 from tests.rest.promises import admits_what_the_document_admits, left_out, refuses_what_the_document_refuses
-from tests.support.cluster import Cluster
-from tests.support.rest_platform import RestPlatform, new_source, rest_platform
+from tests.support.rest_platform import RestPlatform, new_source
 
 EXAMPLES = 2
 """How many requests each operation gets of each kind, by each caller, where the trials are few."""
@@ -69,15 +69,8 @@ class Caller:
 
 
 @pytest.fixture(scope="module")
-def platform(
-    runner: asyncio.Runner, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RestPlatform]:
-    clone = cluster.clone()
-    url = cluster.url(runner.run(clone.__aenter__()))
-    running = rest_platform("one process", url=url, folder=tmp_path_factory.mktemp("openapi"))
-    yield runner.run(running.__aenter__())
-    runner.run(running.__aexit__(None, None, None))
-    runner.run(clone.__aexit__(None, None, None))
+def platform(new_platform: NewPlatform) -> RestPlatform:
+    return new_platform()
 
 
 @pytest.fixture(scope="module", params=["root", "nobody"])
