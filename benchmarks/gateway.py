@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from aura.kernel.gateway import Gateway
-from aura.kernel.http_server import HttpLimits, HttpServer
+from aura.kernel.http_protocol import HttpLimits
+from aura.kernel.http_server import HttpServer
 from aura.kernel.inprocess import InProcessServer
 from aura.kernel.interceptors.chain import InterceptorChain
 from aura.kernel.interceptors.error_mapping import ErrorMapping

@@ -19,7 +19,7 @@ from aura.kernel.http_application import (
     ready_page,
     written_once,
 )
-from aura.kernel.http_server import HttpLimits
+from aura.kernel.http_protocol import HttpLimits
 from aura.kernel.module import ModuleSpec
 from aura.kernel.openapi_document import platform_openapi
 from aura.kernel.security.internal_identity import RESERVED_PREFIX

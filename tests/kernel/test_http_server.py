@@ -1,12 +1,14 @@
 """The HTTP server: what a connection may take, and what it is told that does not keep to it."""
 
 import asyncio
+import contextlib
 import json
 import ssl
 
 import pytest
 
-from aura.kernel.http_server import HttpLimits, HttpServer
+from aura.kernel.http_protocol import HttpLimits
+from aura.kernel.http_server import HttpServer
 from aura.kernel.listening import listen
 from tests.gateway.client import exchange
 from tests.support.certificates import certificates, files_of
@@ -17,6 +19,8 @@ MALFORMED = {
     "no version": b"GET /\r\n\r\n",
     "a fragment": b"GET /a#b HTTP/1.1\r\n\r\n",
     "version 3": b"GET / HTTP/3.0\r\n\r\n",
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
     "a space in a header's name": GET + b"a : b\r\n\r\n",
     "a folded header": GET + b"a: b\r\n c\r\n\r\n",
     "a header without a colon": GET + b"abc\r\n\r\n",
@@ -116,6 +120,142 @@ async def test_several_requests_come_by_one_connection(serve):
     writer.close()
 
 
+async def test_what_stands_behind_a_body_is_no_header(serve):
+    seen = []
+
+    async def noting(scope, receive, send):
+        await echo(scope, receive, send)
+        seen.extend(name for name, _ in scope["headers"])
+
+    chunks = b"2\r\n{}\r\n0\r\nAuthorization: Bearer x\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n"
+    head = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+
+    assert b"200 OK" in await exchange(serve(noting).port, head + chunks)
+    assert seen == [b"host", b"connection", b"transfer-encoding"]
+
+
+class Held:
+    """Answers when it is let, and notes who went before."""
+
+    def __init__(self):
+        self.let, self.gone = asyncio.Event(), asyncio.Event()
+        self.asked = 0
+
+    async def __call__(self, scope, receive, send):
+        self.asked += 1
+        letting = asyncio.create_task(self.let.wait())
+        leaving = asyncio.create_task(self._left(receive))
+        await asyncio.wait({letting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        letting.cancel()
+        leaving.cancel()
+        if not self.gone.is_set():
+            await echo_without_body(scope, receive, send)
+
+    async def _left(self, receive):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.gone.set()
+
+
+async def echo_without_body(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+async def test_requests_that_come_at_once_are_answered_in_turn(serve):
+    targets = [b"/1", b"/2", b"/3"]
+    requests = b"".join(b"GET " + target + b" HTTP/1.1\r\nhost: x\r\n\r\n" for target in targets)
+
+    answer = await exchange(serve().port, requests + b"GET /4 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+
+    assert [answer.index(b'"' + target) for target in [*targets, b"/4"]] == sorted(
+        answer.index(b'"' + target) for target in [*targets, b"/4"]
+    )
+
+
+@pytest.mark.parametrize("behind", [b"", GET + b"\r\n", b"GET / HT"], ids=["nothing", "a request", "half of one"])
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_client_that_goes_is_noticed_whatever_it_sent_behind(serve, behind, at_once):
+    held = Held()
+    _, writer = await asyncio.open_connection("127.0.0.1", serve(held).port)
+
+    writer.write(GET + b"\r\n" + (behind if at_once else b""))
+    await asyncio.sleep(0.05)
+    writer.write(b"" if at_once else behind)
+    await asyncio.sleep(0.05)
+    writer.close()
+
+    async with asyncio.timeout(5):
+        await held.gone.wait()
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_requests_are_not_piled_up(serve, at_once):
+    held = Held()
+    reader, writer = await asyncio.open_connection("127.0.0.1", serve(held).port)
+    writer.write(GET + b"\r\n")
+    if not at_once:
+        await asyncio.sleep(0.05)
+    writer.write((GET + b"\r\n") * 1000)
+
+    async with asyncio.timeout(5):
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+    writer.close()
+    assert held.asked <= 1
+
+
+@pytest.mark.parametrize("behind", [b"GET / HT", b"rubbish\r\n\r\n"])
+async def test_an_answer_under_way_is_not_disturbed_by_what_comes_behind(serve, behind):
+    held = Held()
+    reader, writer = await asyncio.open_connection("127.0.0.1", serve(held).port)
+    writer.write(GET + b"\r\n" + behind)
+    await asyncio.sleep(0.5)
+
+    held.let.set()
+
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.count(b"HTTP/1.1 ") <= 2
+
+
+async def test_an_early_answer_ends_a_connection_whose_body_is_not_read(serve):
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 60\r\nexpect: 100-continue\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", serve(echo_without_body).port)
+    writer.write(head)
+    assert b"200 OK" in await reader.readuntil(b"ok")
+
+    writer.write(GET + b"\r\n")
+
+    async with asyncio.timeout(10):
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_the_answer_to_a_body_that_is_too_long_arrives(serve):
+    reader, writer = await asyncio.open_connection("127.0.0.1", serve(echo_without_body).port)
+    writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 500000\r\n\r\n" + b"x" * 500_000)
+
+    async with asyncio.timeout(10):
+        assert (await reader.read()).endswith(b"ok")
+    writer.close()
+
+
+async def test_empty_lines_keep_no_connection_open(serve):
+    reader, writer = await asyncio.open_connection("127.0.0.1", serve().port)
+    writer.write(GET + b"\r\n")
+    await reader.readuntil(b"]")
+
+    async with asyncio.timeout(10):
+        while not reader.at_eof():
+            writer.write(b"\r\n")
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                await asyncio.wait_for(reader.read(1000), 0.1)
+    writer.close()
+
+
 async def test_connections_that_are_too_many_are_closed(serve):
     server = serve(connections=2)
     held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
@@ -189,6 +329,15 @@ async def test_with_an_authority_of_clients_admits_only_those_it_has_signed(serv
     assert await serial_of(server.port, tmp_path, "ada")
     with pytest.raises((ssl.SSLError, AssertionError, ConnectionError)):
         await serial_of(server.port, tmp_path)
+
+
+async def test_a_handshake_that_does_not_come_is_given_up(serve, tmp_path):
+    certificates(tmp_path, ("server",))
+    reader, writer = await asyncio.open_connection("127.0.0.1", serve(tls=files_of(tmp_path)).port)
+
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
 
 
 async def test_who_speaks_plain_text_to_an_encrypted_port_gets_nothing(serve, tmp_path):
