@@ -34,7 +34,7 @@ $(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
-.PHONY: run demo test check lint conformance fuzz diff-envoy test-browser test-partitions chaos-events prove bench bench-events bench-logins bench-inprocess bench-abuse bench-profile protos protos-release openapi migrate lock clean
+.PHONY: run demo test check lint conformance fuzz fuzz-rest diff-envoy test-browser test-partitions chaos-events prove bench bench-events bench-logins bench-inprocess bench-abuse bench-profile protos protos-release openapi migrate lock clean
 
 run: $(VENV)/.run ## Serve Aura on the embedded database (Ctrl-C stops it)
 	@exec $(BIN)/python server.py
@@ -60,6 +60,9 @@ conformance: $(VENV)/.dev ## Hold the in-process channel to what gRPC does on TC
 
 fuzz: $(VENV)/.dev ## Compare 20,000 random calls over TCP and in-process; the last line is JSON
 	@AURA_FUZZ_EXAMPLES=12000 $(BIN)/python -m pytest -q --figures=fuzz --timeout=1800 tests/kernel/inprocess/test_fuzz.py
+
+fuzz-rest: $(VENV)/.dev ## Send 100,000 hostile requests, and what the OpenAPI document admits, over HTTP; the last line is JSON
+	@$(BIN)/python -m pytest -q --prove --figures=recorded --timeout=1800 tests/rest
 
 diff-envoy: $(VENV)/.dev ## Compare the gateway with Envoy by some 9,000 requests; the last line is JSON
 	@AURA_ENVOY_EXAMPLES=6000 $(BIN)/python -m pytest -q --figures=envoy --timeout=600 tests/gateway/envoy/test_envoy.py
