@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, DateTime, Index, MetaData, Table, Text, Uuid, func, insert
+from sqlalchemy import Column, DateTime, Index, MetaData, Table, Text, Uuid, bindparam, cast, func, insert
 from sqlalchemy.dialects.postgresql import JSONB
 
 from aura.kernel.ids import new_id
 from aura.kernel.interceptors.call import current_call
+from aura.kernel.query import Query
 from aura.kernel.security.actor import LOCAL_ACTOR_ID
 
 if TYPE_CHECKING:
     from aura.kernel.database import Database, Execute
+
+_PLAIN = ("audit_id", "action", "subject", "actor", "via_module", "source", "request_id", "trace_id")
+"""The columns that an entry's row gives as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +64,9 @@ class AuditTrail:
 
     def __init__(self, *, module: str, database: Database) -> None:
         self._database = database
-        self._insert = insert(audit_table(module))
+        table = audit_table(module)
+        given: dict[str, Any] = {name: bindparam(name, type_=table.c[name].type) for name in _PLAIN}
+        self._insert = Query(insert(table).values(given | {"details": cast(bindparam("details", type_=Text), JSONB)}))
 
     async def write(self, execute: Execute, entries: Sequence[AuditEntry]) -> None:
         """Adds entries, with who calls: inside a transaction, so that they last if what they tell of does."""
@@ -88,5 +95,5 @@ def _row(entry: AuditEntry) -> dict[str, Any]:
         "source": call.actor.source if call else "",
         "request_id": call.request_id if call else "",
         "trace_id": call.trace.trace_id if call and call.trace else "",
-        "details": dict(entry.details),
+        "details": json.dumps(dict(entry.details)),
     }

@@ -1,4 +1,4 @@
-"""Reads that stay the same, which run on the driver itself."""
+"""Statements that stay the same, which run on the driver itself."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ from sqlalchemy.types import ARRAY, TypeEngine
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sqlalchemy import Select
+    from sqlalchemy import Insert, Select
 
 _DIALECT = PGDialect_asyncpg(dbapi=PGDialect_asyncpg.import_dbapi())  # type: ignore[no-untyped-call]
 
 
 class Query:
-    """A SELECT whose text never changes, only its parameters do: compiled once, when it is made.
+    """A statement whose text never changes, only its parameters do: compiled once, when it is made.
 
-    SQLAlchemy builds it and has no part in running it, which for a small read would cost more than all else. So the
+    SQLAlchemy builds it and has no part in running it, which for a small one would cost more than all else. So the
     driver's own types go in and come out; TypeError if one of the statement's types would need converting.
     """
 
     __slots__ = ("_constants", "_names", "_row", "sql", "statement")
 
-    def __init__(self, statement: Select[Any]) -> None:
+    def __init__(self, statement: Select[Any] | Insert) -> None:
         compiled = statement.compile(dialect=_DIALECT)
         for name, parameter in compiled.binds.items():
             if parameter.expanding or _is_converted(parameter.type, "bind_processor"):
                 raise TypeError(f"parameter {name} must be converted by SQLAlchemy; execute the statement itself")
-        for column in statement.selected_columns:
+        columns = statement.exported_columns
+        for column in columns:
             if _is_converted(column.type, "result_processor"):
                 raise TypeError(f"column {column} must be converted by SQLAlchemy; execute the statement itself")
         self.statement = statement
         self.sql = compiled.string
-        columns = [column.name for column in statement.selected_columns]
-        row: Any = namedtuple("Row", columns, rename=True)  # type: ignore[misc] # noqa: PYI024 it has any statement's
+        names = [column.name for column in columns]
+        row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc] # noqa: PYI024 it has any statement's
         self._row = row._make
         self._names = tuple(compiled.positiontup or ())
         self._constants = {name: given.value for name, given in compiled.binds.items() if not given.required}
