@@ -164,6 +164,25 @@ async def test_a_call_whose_request_is_overdue_ends_and_holds_nothing(kind: str)
         assert await code_of_a_call(address) is grpc.StatusCode.OK
 
 
+async def test_each_call_may_wait_for_its_request_as_long_as_every_other():
+    async with on_the_network(request_seconds=0.5) as address, grpc.aio.insecure_channel(address) as channel:
+        method: Any = channel.stream_unary(path_of("unary_unary"), None, StringValue.FromString)
+
+        async def waited(after: float) -> float:
+            await asyncio.sleep(after)
+            begin = time.monotonic()
+            failure = await failure_of(_first(method()))
+            assert failure.reason == "REQUEST_OVERDUE"
+            return time.monotonic() - begin
+
+        answered = asyncio.gather(*(calling(channel)(X) for _ in range(20)))
+        times = await asyncio.gather(*map(waited, (0, 0.1, 0.1, 0.3, 0.8)))
+
+        assert min(times) > 0.45
+        assert max(times) < 1.5
+        assert len(await answered) == 20
+
+
 async def test_a_call_that_is_reset_before_its_request_came_holds_nothing():
     async with on_the_network(request_seconds=60) as address, greeted(address) as connection:
         tasks = len(asyncio.all_tasks())

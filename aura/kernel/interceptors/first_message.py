@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -38,6 +39,9 @@ class FirstMessage:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._due: dict[asyncio.Task[Any], float] = {}
+        """When each waiting call is overdue, the first one first: a timer for each would cost more than the wait."""
+        self._timer: asyncio.TimerHandle | None = None
 
     def before(self, handler: Handler) -> Handler:
         """Returns what waits for the request, and then hands it to a method's handler."""
@@ -69,9 +73,26 @@ class FirstMessage:
 
     async def _request(self, context: Context) -> Any:
         """Returns the request, or the error that stands for it."""
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        self._due[task] = loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = loop.call_later(self._seconds, self._look, loop)
         try:
-            async with asyncio.timeout(self._seconds):
-                request = await context.read()
-        except TimeoutError:
-            return RequestOverdue()
+            request = await context.read()
+        except asyncio.CancelledError:
+            if task not in self._due and task.uncancel() == 0:
+                return RequestOverdue()
+            raise
+        finally:
+            self._due.pop(task, None)
         return MalformedRequest() if request is grpc.aio.EOF else request
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Cancels the reading of those calls that have waited for too long."""
+        now = loop.time()
+        for task, _ in list(takewhile(lambda waiting: waiting[1] <= now, self._due.items())):
+            del self._due[task]
+            task.cancel()
+        following = next(iter(self._due.values()), None)
+        self._timer = None if following is None else loop.call_at(following, self._look, loop)
