@@ -187,6 +187,12 @@ class _Lent(AbstractAsyncContextManager[AsyncConnection]):
         await self._connection.close()
 
 
+async def execute_on(connection: AsyncConnection, statement: Executable | Query, parameters: Parameters = None) -> Rows:
+    """Runs a statement in the transaction that a connection is in; returns its rows."""
+    executable = statement.statement if isinstance(statement, Query) else statement
+    return rows_of(await connection.execute(executable, parameters))
+
+
 def rows_of(result: CursorResult[Any]) -> Rows:
     """Returns the rows of a result; none of a statement that gives none."""
     return result.all() if result.returns_rows else ()

@@ -13,7 +13,7 @@ from sqlalchemy import Executable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from aura.kernel.audit import AuditEntry, AuditTrail
-from aura.kernel.database import Database, Parameters, Rows, connection_held, rows_of
+from aura.kernel.database import Database, Parameters, Rows, connection_held, execute_on
 from aura.kernel.events.inbox import Delivery
 from aura.kernel.events.outbox import Outbox, OutgoingEvent
 from aura.kernel.idempotency import IdempotentRequest
@@ -77,8 +77,7 @@ class UnitOfWork:
 
     async def execute(self, statement: Executable | Query, parameters: Parameters = None) -> Rows:
         """Runs a statement inside the transaction; returns its rows."""
-        executable = statement.statement if isinstance(statement, Query) else statement
-        return rows_of(await self.connection.execute(executable, parameters))
+        return await execute_on(self.connection, statement, parameters)
 
     async def replayed(self) -> UUID | None:
         """Returns the id of the resource that this same request made or changed before; None if it is new.

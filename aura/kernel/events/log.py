@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from sqlalchemy import text
 
 from aura.kernel.audit import AuditEntry, AuditTrail
-from aura.kernel.database import Parameters, Rows, rows_of
+from aura.kernel.database import execute_on
 from aura.kernel.ids import first_id_at
 from aura.kernel.times import to_timestamp
 from generated.aura.events.v1 import event_admin_service_pb2 as pb
@@ -103,10 +104,7 @@ class EventLog:
         conditions = _conditions(chosen)
         entry = AuditEntry(action="events.discarded" if discard else "events.replayed", details=conditions)
         async with self._database.engine.begin() as connection:
-
-            async def execute(statement: Any, parameters: Parameters = None) -> Rows:
-                return rows_of(await connection.execute(statement, parameters))
-
+            execute = partial(execute_on, connection)
             released = await execute(self._statements["release"], {"discard": discard, **conditions})
             await self._trail.write(execute, [replace(entry, details={**conditions, "count": str(len(released))})])
         return len(released)
