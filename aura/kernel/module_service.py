@@ -22,8 +22,8 @@ class ModuleNotFound(NotFound):
 
     reason = "MODULE_NOT_FOUND"
 
-    def __init__(self, module_id: str) -> None:
-        super().__init__(f"there is no module {module_id!r}; ListModules names them all")
+    def __init__(self) -> None:
+        super().__init__("there is no such module; ListModules names them all")
 
 
 class ModuleServicer(pb_grpc.ModuleServiceServicer):
@@ -41,7 +41,7 @@ class ModuleServicer(pb_grpc.ModuleServiceServicer):
     async def GetModule(self, request: pb.GetModuleRequest, context: Context) -> pb.Module:
         """Returns a module."""
         if request.module_id not in self._specs:
-            raise ModuleNotFound(request.module_id)
+            raise ModuleNotFound
         return await self._present(request.module_id)
 
     async def GetTopology(self, request: pb.GetTopologyRequest, context: Context) -> pb.Topology:

@@ -229,15 +229,16 @@ class LoginSessionNotFound(NotFound):
 
 
 class ServiceUnknown(InvalidArgument):
-    """The platform has no service of this name."""
+    """The platform has no service of the name at a position of a list."""
 
     reason = "SERVICE_UNKNOWN"
 
-    def __init__(self, service: str) -> None:
-        description = f"{service} is no service of this platform; name one as aura.users.v1.UserService"
+    def __init__(self, position: int) -> None:
+        field = f"services[{position}]"
+        description = "is no service of this platform; name one as aura.users.v1.UserService"
         super().__init__(
-            f"services: {description}",
-            violations=[FieldViolation(field="services", description=description, rule=self.reason)],
+            f"{field} {description}",
+            violations=[FieldViolation(field=field, description=description, rule=self.reason)],
         )
 
 

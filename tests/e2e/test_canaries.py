@@ -9,28 +9,33 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import grpc
 import pytest
+from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy import URL
 
 from aura.kernel.contracts import describe
 from aura.kernel.database import sync_url
+from aura.kernel.gateway.bindings import Binding
 from aura.kernel.security.internal_identity import Identity, InternalIdentities
 from aura.kernel.topology import Process, Topology
 from aura.modules import AURA_MODULES
 from generated.aura.options.v1 import sensitivity_pb2
 from generated.aura.options.v1.access_pb2 import Role
+from tests.gateway.client import Answer
 from tests.modules.test_access_matrix import methods
 from tests.partitions.partitions import launched, topology_of
 from tests.support.cluster import KEYS
 from tests.support.events import until_handled
-from tests.support.root import CallerChannel, root_channel, vouched
+from tests.support.rest import HttpRequest, ask, bindings_of_method, http_request_of
+from tests.support.root import CallerChannel, new_access_token, root_channel, vouched
 from tests.support.server_process import ServerProcess
 from tests.support.services import free_port
 
@@ -53,6 +58,14 @@ class Canaries:
         self.sent[made] = where
         return made
 
+    def headers(self, binding: Binding) -> dict[str, str]:
+        """Headers with canaries, in each that means nothing to a call, or that it may not show.
+
+        Idempotency-Key, X-Request-Id and User-Agent are left out, for they are kept, and shown to those who call.
+        """
+        names = ["if-none-match", "grpc-metadata-x-note", "origin", "cookie", "referer", "accept", "accept-language"]
+        return {name: self.new(f"{binding.path} in its header {name}") for name in names}
+
     def found_in(self, text: str, place: str) -> list[tuple[str, str, str]]:
         """The canaries in a text, however they are written there."""
         folded = text.casefold()
@@ -70,6 +83,13 @@ class Platform:
     outside: list[grpc.aio.Channel]
     canaries: Canaries = field(default_factory=Canaries)
     answers: list[str] = field(default_factory=list)
+    by_rest: bool = False
+    token: str = ""
+
+    @property
+    def urls(self) -> list[str]:
+        """Where each process serves REST."""
+        return [f"http://127.0.0.1:{process.http_port}" for process in self.topology.processes.values()]
 
     async def ask(self, method: str, *, token: str | None = None, **fields: Any) -> Any:
         """Makes a call as root, or as whom a token names; with an empty token as nobody. Keeps what an error says."""
@@ -79,6 +99,9 @@ class Platform:
         return await self.send(method, request, token=token)
 
     async def send(self, method: str, request: Any, *, token: str | None = None) -> Any:
+        if self.by_rest and (bindings := bindings_of_method(method)):
+            first, *_ = [await self.send_by_rest(binding, request, token=token) for binding in bindings]
+            return first
         service, _, name = method.partition("/")
         answer = GetMessageClass(describe(service).methods_by_name[name].output_type)
         number = len(self.answers) % len(self.channels)
@@ -99,6 +122,29 @@ class Platform:
             ]
             self.answers.append(f"{method} {error.code()} {error.details()} {' '.join(trailing)}")
             return None
+
+    async def send_by_rest(self, binding: Binding, request: Any, *, token: str | None) -> Any:
+        """Makes a call over HTTP; returns the response as a message, and None if it failed."""
+        token = self.token if token is None else token
+        headers = self.canaries.headers(binding) | ({"authorization": f"Bearer {token}"} if token else {})
+        if binding.method.server_streaming:
+            headers["grpc-timeout"] = "200m"
+        url = self.urls[len(self.answers) % len(self.urls)]
+        answer = await ask(url, http_request_of(binding, request), headers)
+        if answer.status != HTTPStatus.OK:
+            self.keep(binding.path, answer)
+            return None
+        return None if binding.method.server_streaming else message_of(binding, answer)
+
+    def keep(self, place: str, answer: Answer) -> None:
+        """Keeps what an error says, in its headers too."""
+        self.answers.append(f"{place} {answer.status} {answer.headers} {answer.body.decode()}")
+
+
+def message_of(binding: Binding, answer: Answer) -> Any:
+    """The response; where a variable of the path was empty, that of another method, of which nothing is kept."""
+    message = GetMessageClass(binding.method.output_type)()
+    return json_format.Parse(answer.body, message, ignore_unknown_fields=True)
 
 
 @pytest.fixture(params=SPREADS)
@@ -167,6 +213,7 @@ async def succeed_with_canaries(platform: Platform) -> None:
     therapist, patient = [
         await platform.ask(f"{USERS}/CreateUser", user=person(role)) for role in ("ROLE_THERAPIST", "ROLE_PATIENT")
     ]
+    assert None not in (therapist, patient), platform.answers[-2:]
     for method, fields in {
         "GrantRole": {"role": Role.ROLE_SUPPORT},
         "RevokeRole": {"role": Role.ROLE_SUPPORT},
@@ -202,6 +249,43 @@ async def succeed_with_canaries(platform: Platform) -> None:
     assert await platform.ask(f"{EMERGENCIES}/BeginEmergencyAccess", **emergency), platform.answers[-1]
 
 
+async def tokens_of_new_accounts(platform: Platform) -> list[str]:
+    """Access tokens of accounts that have every role, one for each time that one is needed."""
+    users = next(process for process in platform.topology.processes.values() if "users" in process.modules)
+    async with grpc.aio.insecure_channel(users.address) as channel:
+        return [
+            await new_access_token(channel, email=f"root{number}@example.com", process=users.name)
+            for number in range(4)
+        ]
+
+
+async def fail_at_the_gateway(platform: Platform) -> None:
+    """Sends over HTTP what does not come as far as a method."""
+    new = platform.canaries.new
+    for url in platform.urls:
+        for verb, target, body in (
+            ("GET", f"/api/{new('path')}", None),
+            ("DELETE", f"/api/users?a={new('query of a wrong method')}", None),
+            ("GET", f"/api/users?unknown={new('unknown parameter')}", None),
+            ("GET", f"/api/users?pageSize={new('parameter that is a number')}", None),
+            ("GET", f"/api/users?pageSize=%{new('bad escape')}", None),
+            ("GET", f"/api/users/../{new('behind dots')}", None),
+            ("POST", "/api/auth/login", f'{{"email": "{new("broken JSON")}'),
+            ("POST", "/api/auth/login", f'{{"email": ["{new("wrong type")}"]}}'),
+            ("POST", "/api/auth/login", f'{{"unknown": "{new("unknown field")}"}}'),
+            ("POST", "/api/auth/login", f'{{"email": "{new("first of two")}", "email": "{new("second of two")}"}}'),
+            ("POST", "/api/auth/login", f"email={new('form')}"),
+        ):
+            sent = None if body is None else body.encode()
+            answer = await ask(url, HttpRequest(verb=verb, target=target, body=sent))
+            assert answer.status >= HTTPStatus.BAD_REQUEST
+            platform.keep(verb, answer)
+        for header in ("grpc-timeout", "content-encoding", "content-type", "grpc-metadata-x-bin", "authorization"):
+            headers = {header: f"{new(header)}!"}
+            answer = await ask(url, HttpRequest(verb="POST", target="/api/auth/logout", body=b"{}"), headers)
+            platform.keep(header, answer)
+
+
 async def left_behind(url: URL) -> dict[str, str]:
     """What is in the tables of events and of accounts of what happened, as text."""
     connection = await asyncpg.connect(sync_url(url))
@@ -226,8 +310,14 @@ def scraped(process: Process) -> str:
 
 
 async def test_no_canary_is_found_where_it_does_not_belong(platform: Platform, database_url: URL, record_figure: Any):
-    await fail_with_canaries(platform)
-    await succeed_with_canaries(platform)
+    tokens = await tokens_of_new_accounts(platform)  # before the failed logins of this address are too many
+    channels = [*platform.channels]
+    for platform.by_rest in (True, False):
+        platform.token, platform.channels = tokens.pop(), [*channels]
+        await fail_with_canaries(platform)
+        platform.token = tokens.pop()  # the one before has logged out
+        await succeed_with_canaries(platform)
+    await fail_at_the_gateway(platform)
     await until_handled(database_url, ["mentalhealth"])
 
     tables = await left_behind(database_url)
@@ -241,7 +331,7 @@ async def test_no_canary_is_found_where_it_does_not_belong(platform: Platform, d
     record_figure("canaries", len(platform.canaries.sent))
     record_figure("canaries_found", len(found))
     assert found == []
-    assert len(platform.canaries.sent) > 150
+    assert len(platform.canaries.sent) > 1500
     assert all("aura.users.v1" in text for text in logs.values())
     assert all("aura_events" in text for text in metrics.values())
     assert {"users.audit", "users.outbox_events", "mentalhealth.audit", "mentalhealth.outbox_events"} <= set(tables)

@@ -93,7 +93,7 @@ async def ask(
     place = urlsplit(url)
     given = {"host": place.netloc, "connection": "close", **(headers or {})}
     if request.body is not None:
-        given |= {"content-type": "application/json", "content-length": str(len(request.body))}
+        given = {"content-type": "application/json", "content-length": str(len(request.body))} | given
     head = "".join(f"{name}: {value}\r\n" for name, value in given.items())
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     received = b""

@@ -111,17 +111,28 @@ async def signed_in_channel(
 
     `users` is the address of the process that hosts users, and `process` its name.
     """
-    credentials = {"email": "root@example.com", "password": PASSWORD}
     async with grpc.aio.insecure_channel(users) as channel:
-        kernel: Any = AuthenticationServiceStub(
-            CallerChannel(
-                channel, vouched(Identity(user=LOCAL_ACTOR_ID, module=KERNEL), process, InternalIdentities(keys))
-            )
-        )
-        await kernel.CreateAccount(CreateAccountRequest(display_name="Root", roles=ALL_ROLES, **credentials))
-        tokens = await AuthenticationServiceStub(channel).Login(LoginRequest(**credentials))
-    token = (("authorization", f"Bearer {tokens.access_token}"),)
+        access_token = await new_access_token(channel, email="root@example.com", process=process, keys=keys)
+    token = (("authorization", f"Bearer {access_token}"),)
     return CallerChannel(grpc.aio.insecure_channel(target, **options), lambda _: token)
+
+
+async def new_access_token(
+    channel: grpc.aio.Channel, *, email: str, process: str, keys: KeyRing = KEYS, source: str = ""
+) -> str:
+    """Returns the access token of a new account with every role, made in the process that hosts users.
+
+    `source` is the network address that logs in, where the server believes this one whom it calls for.
+    """
+    credentials = {"email": email, "password": PASSWORD}
+    identity = Identity(user=LOCAL_ACTOR_ID, module=KERNEL)
+    carry = vouched(identity, process, InternalIdentities(keys))
+    kernel: Any = AuthenticationServiceStub(CallerChannel(channel, carry))
+    await kernel.CreateAccount(CreateAccountRequest(display_name="Root", roles=ALL_ROLES, **credentials))
+    tokens = await AuthenticationServiceStub(channel).Login(
+        LoginRequest(**credentials), metadata=[("x-forwarded-for", source)] if source else []
+    )
+    return str(tokens.access_token)
 
 
 def vouched(identity: Identity, process: str, identities: InternalIdentities) -> Carry:

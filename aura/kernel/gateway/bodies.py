@@ -99,7 +99,7 @@ async def read_body(receive: Receive, headers: RequestHeaders, limits: BodyLimit
     parts, size = [], 0
     try:
         async with asyncio.timeout(limits.seconds):
-            async for part in _plain(receive, headers):
+            async for part in _plain(receive, headers, limits.size):
                 size += len(part)
                 if size > limits.size:
                     raise BodyTooLarge(limits.size)
@@ -117,7 +117,7 @@ async def read_lines(receive: Receive, headers: RequestHeaders, limits: BodyLimi
         Refusal: A line is too large or does not come in time, or the body is not packed as it says.
         Disconnected: The client is gone.
     """
-    parts, rest, more = aiter(_plain(receive, headers)), bytearray(), True
+    parts, rest, more = aiter(_plain(receive, headers, limits.size)), bytearray(), True
     while more:
         end, looked = rest.find(b"\n"), len(rest)
         try:
@@ -137,15 +137,17 @@ async def read_lines(receive: Receive, headers: RequestHeaders, limits: BodyLimi
             yield line
 
 
-async def _plain(receive: Receive, headers: RequestHeaders) -> AsyncIterator[bytes]:
+async def _plain(receive: Receive, headers: RequestHeaders, limit: int) -> AsyncIterator[bytes]:
     """Yields the parts of a body as they come, unpacked if they are packed."""
     if headers.get("content-encoding").lower() != "gzip":
         async for part in _parts(receive):
             yield part
         return
-    unpacker = zlib.decompressobj(_GZIP)
+    unpacker, fruitless = zlib.decompressobj(_GZIP), 0
     async for part in _parts(receive):
-        packed = part
+        packed, fruitless = part, fruitless + len(part)
+        if fruitless > limit:  # what is compressed may be of nothing, without an end
+            raise BodyTooLarge(limit)
         while packed:
             try:
                 plain = unpacker.decompress(packed, _PIECE_BYTES)
@@ -155,6 +157,7 @@ async def _plain(receive: Receive, headers: RequestHeaders) -> AsyncIterator[byt
                 raise BadRequest("the body goes on behind what is compressed by gzip")
             packed = unpacker.unconsumed_tail
             if plain:
+                fruitless = 0
                 yield plain
     if not unpacker.eof:
         raise BadRequest("the body ends within what is compressed by gzip")

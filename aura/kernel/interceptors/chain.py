@@ -239,6 +239,7 @@ async def _or_end(end: asyncio.Future[None] | None, handling: Awaitable[None]) -
         if not running.done():
             running.cancel()
             await asyncio.wait([running])
+        _see(running)
     await (end if end.done() else running)
 
 
@@ -258,6 +259,7 @@ async def _until(end: asyncio.Future[None], responses: AsyncIterator[Any]) -> As
                 if not following.done():
                     following.cancel()
                     await asyncio.wait([following])
+                _see(following)
             if end.done():
                 await end
             try:
@@ -266,6 +268,12 @@ async def _until(end: asyncio.Future[None], responses: AsyncIterator[Any]) -> As
                 return
     finally:
         await responses.aclose()  # type: ignore[attr-defined] # it is a generator
+
+
+def _see(task: asyncio.Task[Any] | asyncio.Future[Any]) -> None:
+    """Keeps asyncio from logging how a task failed, as nobody asks for it where the call has ended otherwise."""
+    if task.done() and not task.cancelled():
+        task.exception()
 
 
 class _WatchedContext:

@@ -93,8 +93,10 @@ class ServiceClients:
         Raises:
             ServiceUnknown: The platform has no such service.
         """
-        for unknown in sorted(set(services) - self._services.names()):
-            raise ServiceUnknown(unknown)
+        known = self._services.names()
+        for position, service in enumerate(services):
+            if service not in known:
+                raise ServiceUnknown(position)
         secret = secrets.token_hex(SECRET_BYTES)
         client = ServiceClient(
             client_id=new_id(),

@@ -278,7 +278,8 @@ async def test_secrets_cannot_be_guessed_for_long(accounts: Platform):
 async def test_a_client_of_an_unknown_service_is_refused(accounts: Platform):
     failure = await failure_of(new_client(accounts, USERS, "aura.users.v1.Nope"))
 
-    assert (failure.reason, failure.fields) == ("SERVICE_UNKNOWN", ["services"])
+    assert (failure.reason, failure.fields) == ("SERVICE_UNKNOWN", ["services[1]"])
+    assert "Nope" not in failure.details
 
 
 async def test_an_unknown_client_cannot_be_revoked(accounts: Platform):
