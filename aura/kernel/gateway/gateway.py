@@ -194,7 +194,8 @@ async def _answer_with_stream(call: Any, answer: Answer, exchange: Exchange) -> 
         await _fail(error, answer, exchange)
         return
     finally:
-        reading.cancel()
+        if not reading.cancel() and not reading.cancelled():
+            reading.exception()  # nobody else asks for it
     if not answer.started:
         await answer.begin([*response_headers(await call.initial_metadata() or (), PREFIX)])
     await answer.end()
