@@ -30,9 +30,9 @@ from tests.modules.test_access_matrix import methods
 from tests.partitions.partitions import launched, topology_of
 from tests.support.cluster import KEYS
 from tests.support.events import until_handled
+from tests.support.ports import free_port
 from tests.support.root import CallerChannel, root_channel, vouched
 from tests.support.server_process import ServerProcess
-from tests.support.services import free_port
 
 SPREADS = {"one process": (tuple(AURA_MODULES),), "two processes": (("users",), ("mentalhealth",))}
 LEFT_BEHIND = ("outbox_events", "outbox_deliveries", "scheduled_events", "inbox", "idempotency", "audit", "throttles")
