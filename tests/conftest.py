@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from aura.kernel.database import Database
 from tests.support.cluster import KEYS, Cluster
 from tests.support.figures import KINDS, OUTCOMES
 from tests.support.platform import Platform, running_platform
+from tests.support.turns import turn
 
 BROWSER_TESTS = Path(__file__).parent / "browser"
 RECORDED = pytest.StashKey[dict[str, Any]]()
@@ -30,6 +31,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leaves out the tests that need a browser, which are run by `make test-browser`."""
     return True if collection_path == BROWSER_TESTS and not config.getoption("--browser") else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--figures") and config.getoption("numprocesses", default=None):
+        raise pytest.UsageError("--figures tells what one process measured: leave out -n")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Lets a test that is marked `alone` wait for its turn, outside of its time limit."""
+    with turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")
