@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from sqlalchemy import URL
 
 from aura.kernel.database import Database
@@ -84,6 +85,16 @@ async def database_url(cluster: Cluster) -> AsyncIterator[URL]:
 @pytest.fixture
 async def platform(database_url: URL, tmp_path: object) -> AsyncIterator[Platform]:
     async with running_platform(database_url, tmp_path) as platform:
+        yield platform
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_platform(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
+    """A platform for all tests of a module, which must run in the module's loop and leave it as it is."""
+    async with (
+        cluster.clone() as name,
+        running_platform(cluster.url(name), tmp_path_factory.mktemp("platform")) as platform,
+    ):
         yield platform
 
 
