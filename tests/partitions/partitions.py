@@ -27,10 +27,10 @@ from tests.support.server_process import ServerProcess, write_secret_key
 Partition = tuple[tuple[str, ...], ...]
 SOME_AS_PROCESSES = 6
 QUICK_EVENTS: dict[str, Any] = {
-    "event_attempts": 2,
+    "event_attempts": 3,
     "event_first_pause_seconds": 0.02,
-    "event_handler_seconds": 0.5,
-    "event_lease_seconds": 2,
+    "event_handler_seconds": 0.8,
+    "event_lease_seconds": 3,
 }
 
 
