@@ -19,7 +19,7 @@ import pytest
 from aura.kernel.topology import Topology
 from tests.partitions.partitions import launched, topology_of
 from tests.support.cluster import Cluster
-from tests.support.services import free_port
+from tests.support.ports import free_port
 
 NOW = timedelta(0)
 CANCELLED = {"cancelledBy": "CANCELLING_PARTY_THERAPIST", "reason": "is ill"}
