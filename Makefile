@@ -3,6 +3,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -43,7 +44,7 @@ demo: $(VENV)/.run ## Fill the server that runs with people and sessions; show t
 	@$(BIN)/aura demo
 
 test: $(VENV)/.dev ## Run all tests against real PostgreSQL and real servers
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 lint: $(VENV)/.dev ## Check style, types and contracts
 	@$(BIN)/ruff check .

@@ -56,12 +56,12 @@ class Access:
     cold_us: float
 
 
-def measure() -> Access:
+def measure(*, calls: int = CALLS, rounds: int = ROUNDS, cold_calls: int = COLD_CALLS) -> Access:
     """Return it."""
-    return asyncio.run(_measure())
+    return asyncio.run(_measure(calls, rounds, cold_calls))
 
 
-async def _measure() -> Access:
+async def _measure(calls: int, rounds: int, cold_calls: int) -> Access:
     key = Ed25519PrivateKey.generate()
     rest: list[Interceptor] = [RequestIds(), Tracing(), ErrorMapping()]
     callers = Callers(_Directory(key))  # type: ignore[arg-type] # it answers as the service does
@@ -74,10 +74,10 @@ async def _measure() -> Access:
     without, with_them = await _server([*rest, Validation()]), await _server([*rest, *about_callers, Validation()])
     known = _token(key)
     warm = []
-    for _ in range(ROUNDS):
-        bare = await _cpu_us(without, [known] * CALLS)
-        warm.append(await _cpu_us(with_them, [known] * CALLS) - bare)
-    strangers = [_token(key) for _ in range(COLD_CALLS)]
+    for _ in range(rounds):
+        bare = await _cpu_us(without, [known] * calls)
+        warm.append(await _cpu_us(with_them, [known] * calls) - bare)
+    strangers = [_token(key) for _ in range(cold_calls)]
     cold = await _cpu_us(with_them, strangers) - await _cpu_us(without, strangers)
     return Access(warm_us=statistics.median(warm), cold_us=cold)
 

@@ -1,6 +1,6 @@
 """What a call costs in-process, against calling the servicer directly and against sockets, in the same run.
 
-    python -m benchmarks.inprocess [--rounds 101] [--calls 100]
+    python -m benchmarks.inprocess [--rounds 101] [--calls 100] [--messages 10000]
 
 The rounds of all subjects are interleaved, so that a machine that slows down slows all of them, and short, so that most
 are over before another process takes the processor away; the figures are medians of rounds. The last line is one JSON
@@ -41,8 +41,11 @@ from aura.kernel.security.internal_identity import InternalIdentities
 from aura.kernel.security.keys import KeyRing
 
 SERVICE = "aura.benchmark.v1.EchoService"
-METADATA = (("authorization", "Bearer abcdefghijklmnop"), ("x-request-id", "0b9c6c1e-6a53-4e0f-9d0c-2f3d8a1b7c55"))
-STREAM_ROUNDS, STREAM_MESSAGES = 5, 10_000
+METADATA = (
+    ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    ("x-request-id", "0b9c6c1e-6a53-4e0f-9d0c-2f3d8a1b7c55"),
+)
+STREAM_ROUNDS = 5
 REQUEST = StringValue(value="a message of a usual length, such as a user's name and address")
 
 SPECS = {
@@ -194,7 +197,7 @@ async def measure(
     return {name: statistics.median(values) for name, values in figures.items()}
 
 
-async def main(rounds: int, calls: int) -> None:
+async def main(rounds: int, calls: int, messages: int) -> None:
     """Serve on all transports, measure and print."""
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="aura-"))
@@ -247,7 +250,7 @@ async def main(rounds: int, calls: int) -> None:
                 "tcp, streamed message": response_stream(tcp),
             },
             STREAM_ROUNDS,
-            STREAM_MESSAGES,
+            messages,
         )
         await in_process.stop(None)
         await chained_server.stop(None)
@@ -266,5 +269,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=101)
     parser.add_argument("--calls", type=int, default=100)
-    arguments = parser.parse_args()
-    asyncio.run(main(arguments.rounds, arguments.calls))
+    parser.add_argument("--messages", type=int, default=10_000, help="of each stream")
+    asyncio.run(main(**vars(parser.parse_args())))

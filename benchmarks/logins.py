@@ -1,6 +1,6 @@
 """Measures whether the time that a refused login takes tells a stranger something about the account.
 
-    python -m benchmarks.logins [--samples 400]
+    python -m benchmarks.logins [--samples 400] [--accounts 60]
 
 Logins with a wrong password for accounts that exist, that do not, that were asked for but not verified, and that are
 locked, and logins with the right password for locked ones, take turns in random order. The kinds are told apart by
@@ -44,7 +44,6 @@ from generated.aura.users.v1.user_service_pb2_grpc import UserServiceStub
 KNOWN, UNKNOWN, UNVERIFIED, LOCKED, LOCKED_RIGHT = "known", "unknown", "unverified", "locked", "locked, right password"
 KINDS = (KNOWN, UNKNOWN, UNVERIFIED, LOCKED, LOCKED_RIGHT)
 PLANTED = "refused unseen (planted)"
-ACCOUNTS = 60
 TRIES_BEFORE_THE_LOCK = 9
 PASSWORD, WRONG = "a quiet lake in june", "a loud lake in june"
 ALPHA, POWER = 0.01, 0.9
@@ -52,11 +51,11 @@ TRIMMED = 0.02
 """The slowest samples of each kind, as where the machine did something else, are left out of all kinds alike."""
 
 
-def main(*, samples: int) -> None:
+def main(*, samples: int, accounts: int) -> None:
     """Measure and print."""
     leave_core_to_servers()
     with tempfile.TemporaryDirectory(prefix="aura-bench-") as folder:
-        times = asyncio.run(measure(Path(folder), samples))
+        times = asyncio.run(measure(Path(folder), samples, accounts))
     means, noise, detectable = compare(times)
     print_table(
         ("login", "samples", "mean, ms", "standard deviation, ms"),
@@ -92,7 +91,7 @@ def compare(times: dict[str, list[float]]) -> tuple[dict[str, float], float, flo
     return {kind: statistics.fmean(each) for kind, each in times.items()}, noise, detectable
 
 
-async def measure(folder: Path, samples: int) -> dict[str, list[float]]:
+async def measure(folder: Path, samples: int, people: int) -> dict[str, list[float]]:
     """Return the times of each kind, in milliseconds."""
     async with running_database(folder) as database:
         environment = aura_environment(database)
@@ -101,28 +100,28 @@ async def measure(folder: Path, samples: int) -> dict[str, list[float]]:
             connection = await asyncpg.connect(database.url)
             async with grpc.aio.insecure_channel(server.address) as channel:
                 accounts: Any = AuthenticationServiceStub(channel)
-                known, locked = await _people(accounts, UserServiceStub(channel), admin, connection)
+                known, locked = await _people(accounts, UserServiceStub(channel), admin, connection, people)
                 say(f"{samples} logins of each of {len(KINDS)} kinds")
                 times = await _take(accounts, connection, samples, _addresses(known, locked))
             await connection.close()
     return {kind: sorted(each)[: round(len(each) * (1 - TRIMMED))] for kind, each in times.items()}
 
 
-async def _people(accounts: Any, users: Any, admin: Admin, connection: Any) -> tuple[list[str], list[str]]:
-    """Make accounts with a password, some of them locked, and some that are not verified."""
-    for number in range(ACCOUNTS):
+async def _people(accounts: Any, users: Any, admin: Admin, connection: Any, count: int) -> tuple[list[str], list[str]]:
+    """Make so many accounts with a password, some of them locked, and some that are not verified."""
+    for number in range(count):
         request = pb.RegisterRequest(email=_unverified(number), password=PASSWORD, display_name="X")
         await accounts.Register(request)
         await connection.execute("DELETE FROM users.throttles")
     password_hash = await connection.fetchval("SELECT password_hash FROM users.registrations LIMIT 1")
-    emails = [f"person{number}@example.com" for number in range(2 * ACCOUNTS)]
+    emails = [f"person{number}@example.com" for number in range(2 * count)]
     for email in emails:
         request = CreateUserRequest(user={"email": email, "display_name": "X", "roles": [1]})
         user = await users.CreateUser(request, metadata=admin.metadata)
         await connection.execute(
             "INSERT INTO users.credentials VALUES ($1, $2, now(), NULL, false, 0)", user.user_id, password_hash
         )
-    known, locked = emails[:ACCOUNTS], emails[ACCOUNTS:]
+    known, locked = emails[:count], emails[count:]
     for email in locked[:10]:
         for _ in range(TRIES_BEFORE_THE_LOCK + 3):
             await _login(accounts, email, WRONG)
@@ -134,8 +133,8 @@ def _addresses(known: list[str], locked: list[str]) -> dict[str, Iterator[tuple[
     """Return, for each kind, whom to log in as, and with which password."""
     return {
         KNOWN: ((email, WRONG) for email in itertools.cycle(known)),
-        UNKNOWN: ((f"nobody{number % ACCOUNTS}@example.com", WRONG) for number in itertools.count()),
-        UNVERIFIED: ((_unverified(number % ACCOUNTS), PASSWORD) for number in itertools.count()),
+        UNKNOWN: ((f"nobody{number % len(known)}@example.com", WRONG) for number in itertools.count()),
+        UNVERIFIED: ((_unverified(number % len(known)), PASSWORD) for number in itertools.count()),
         LOCKED: ((email, WRONG) for email in itertools.cycle(locked)),
         LOCKED_RIGHT: ((email, PASSWORD) for email in itertools.cycle(locked)),
         PLANTED: ((email, "") for email in itertools.cycle(known)),
@@ -184,4 +183,5 @@ def _unverified(number: int) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--samples", type=int, default=400, help="logins of each kind")
+    parser.add_argument("--accounts", type=int, default=60, help="accounts of each kind")
     main(**vars(parser.parse_args()))

@@ -64,7 +64,7 @@ def lists() -> dict[str, Any]:
     }
 
 
-def measure(address: str, admin: Admin, size: Size) -> dict[str, Growth]:
+def measure(address: str, admin: Admin, size: Size, *, calls: int = CALLS) -> dict[str, Growth]:
     """Return each list's growth."""
     with grpc.insecure_channel(address) as channel:
         users, sessions = UserServiceStub(channel), TherapySessionServiceStub(channel)
@@ -73,19 +73,20 @@ def measure(address: str, admin: Admin, size: Size) -> dict[str, Growth]:
                 admin.bound(users.ListUsers if isinstance(request, ListUsersRequest) else sessions.ListTherapySessions),
                 request,
                 size,
+                calls,
             )
             for name, request in lists().items()
         }
 
 
-def _growth(call: Callable[[Any], Any], request: Any, size: Size) -> Growth:
+def _growth(call: Callable[[Any], Any], request: Any, size: Size, calls: int) -> Growth:
     """Measure both pages in turn, so that a machine that slows down slows both."""
     request.page_size = size.page_size
     deep = type(request)()
     deep.CopyFrom(request)
     deep.page_token = _token(call, request, items=size.page_size * (size.deep_page - 1))
     first_ms, deep_ms = [], []
-    for _ in range(CALLS):
+    for _ in range(calls):
         first_ms.append(_milliseconds(call, request, size.page_size))
         deep_ms.append(_milliseconds(call, deep, size.page_size))
     return Growth(first_ms=statistics.median(first_ms), deep_ms=statistics.median(deep_ms))

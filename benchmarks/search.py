@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -52,13 +53,13 @@ class Searches:
     slowest: str
 
 
-def measure(address: str, admin: Admin) -> Searches:
+def measure(address: str, admin: Admin, *, texts: Sequence[str] = TYPED) -> Searches:
     """Type everything, several times; what a first call costs is not counted."""
     took: dict[str, list[float]] = {}
     with grpc.insecure_channel(address) as channel:
         search = admin.bound(DisorderServiceStub(channel).SearchDisorders)
         for turn in range(PASSES + 1):
-            for text in TYPED:
+            for text in texts:
                 for typed in (text[:length] for length in range(1, len(text) + 1)):
                     begin = time.perf_counter()
                     matches = search(SearchDisordersRequest(query=typed)).matches

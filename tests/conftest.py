@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from sqlalchemy import URL
 
 from aura.kernel.database import Database
 from tests.support.cluster import KEYS, Cluster
 from tests.support.figures import KINDS, OUTCOMES
 from tests.support.platform import Platform, running_platform
+from tests.support.turns import turn
 
 BROWSER_TESTS = Path(__file__).parent / "browser"
 RECORDED = pytest.StashKey[dict[str, Any]]()
@@ -30,6 +32,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leaves out the tests that need a browser, which are run by `make test-browser`."""
     return True if collection_path == BROWSER_TESTS and not config.getoption("--browser") else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--figures") and config.getoption("numprocesses", default=None):
+        raise pytest.UsageError("--figures tells what one process measured: leave out -n")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Lets a test that is marked `alone` wait for its turn, outside of its time limit."""
+    with turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +85,16 @@ async def database_url(cluster: Cluster) -> AsyncIterator[URL]:
 @pytest.fixture
 async def platform(database_url: URL, tmp_path: object) -> AsyncIterator[Platform]:
     async with running_platform(database_url, tmp_path) as platform:
+        yield platform
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_platform(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
+    """A platform for all tests of a module, which must run in the module's loop and leave it as it is."""
+    async with (
+        cluster.clone() as name,
+        running_platform(cluster.url(name), tmp_path_factory.mktemp("platform")) as platform,
+    ):
         yield platform
 
 

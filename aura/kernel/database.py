@@ -188,7 +188,7 @@ class _Lent(AbstractAsyncContextManager[AsyncConnection]):
 
 
 async def execute_on(connection: AsyncConnection, statement: Executable | Query, parameters: Parameters = None) -> Rows:
-    """Runs a statement inside the transaction of a connection; returns its rows."""
+    """Runs a statement in the transaction that a connection is in; returns its rows."""
     executable = statement.statement if isinstance(statement, Query) else statement
     return rows_of(await connection.execute(executable, parameters))
 

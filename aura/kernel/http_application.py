@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from google.rpc import code_pb2
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -16,6 +17,7 @@ from aura.kernel.gateway.docs_page import DOCS_HEADERS, docs_asset
 from aura.kernel.gateway.responses import JSON_TYPE, json_bytes
 
 READING = ("GET", "HEAD")
+FRESH_SECONDS = 1.0
 PLAIN_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
@@ -29,6 +31,8 @@ class Page:
     headers: tuple[tuple[bytes, bytes], ...] = PLAIN_HEADERS
     etag: bytes = b""
 
+
+log = structlog.get_logger()
 
 MakePage = Callable[[], Awaitable[Page]]
 
@@ -47,11 +51,11 @@ class HttpApplication:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answers a request."""
-        make = self._pages.get(scope["path"].rstrip("/")) if scope["type"] == "http" else None
+        make = self._pages.get(scope["raw_path"].decode("latin-1").rstrip("/")) if scope["type"] == "http" else None
         if make is None:
             await self._gateway(scope, receive, send)
             return
-        page = await make() if scope["method"] in READING else _ONLY_READ
+        page = await self._made(make) if scope["method"] in READING else _ONLY_READ
         if page.etag and (b"if-none-match", page.etag) in scope["headers"]:
             page = Page(body=b"", status=HTTPStatus.NOT_MODIFIED, headers=page.headers, etag=page.etag)
         headers = [*page.headers, (b"content-type", page.kind.encode())]
@@ -61,12 +65,30 @@ class HttpApplication:
         await send({"type": "http.response.start", "status": page.status.value, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else page.body})
 
+    def stop(self) -> None:
+        """Ends what would go on for long."""
+        self._gateway.stop()
+
+    async def _made(self, make: MakePage) -> Page:
+        try:
+            return await make()
+        except Exception:
+            log.exception("a page failed")
+            return _FAILED
+
 
 def metrics_page(render: Callable[[], Awaitable[bytes]]) -> MakePage:
-    """Returns what makes the page that Prometheus collects."""
+    """Returns what makes the page that Prometheus collects; who asks within a second gets the same."""
+    rendering: list[asyncio.Task[bytes]] = []
 
     async def page() -> Page:
-        return Page(body=await render(), kind=CONTENT_TYPE_LATEST)
+        now = asyncio.get_running_loop().time()
+        if not rendering or (rendering[0].done() and now >= fresh_until[0]):
+            rendering[:] = [asyncio.create_task(render())]  # type: ignore[arg-type] # it is a coroutine
+            fresh_until[:] = [now + FRESH_SECONDS]
+        return Page(body=await asyncio.shield(rendering[0]), kind=CONTENT_TYPE_LATEST)
+
+    fresh_until = [0.0]
 
     return page
 
@@ -116,8 +138,12 @@ def asset_page(path: str) -> MakePage:
     return page
 
 
+_FAILED = Page(
+    body=json_bytes({"code": code_pb2.INTERNAL, "message": "an internal error occurred", "details": []}),
+    status=HTTPStatus.INTERNAL_SERVER_ERROR,
+)
 _ONLY_READ = Page(
     body=json_bytes({"code": code_pb2.UNIMPLEMENTED, "message": "this path takes GET and HEAD only", "details": []}),
     status=HTTPStatus.METHOD_NOT_ALLOWED,
-    headers=(*PLAIN_HEADERS, (b"allow", b", ".join(each.encode() for each in READING))),
+    headers=(*PLAIN_HEADERS, (b"allow", b", ".join(each.encode() for each in READING)), (b"connection", b"close")),
 )

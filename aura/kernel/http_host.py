@@ -9,6 +9,7 @@ import grpc
 from aura.kernel.contracts import describe
 from aura.kernel.gateway import BodyLimits, Gateway
 from aura.kernel.gateway.docs_page import DOCS_PATHS
+from aura.kernel.gateway.headers import Metadata
 from aura.kernel.gateway.responses import json_bytes
 from aura.kernel.http_application import (
     HttpApplication,
@@ -20,9 +21,12 @@ from aura.kernel.http_application import (
     written_once,
 )
 from aura.kernel.http_protocol import HttpLimits
+from aura.kernel.interceptors.rate_limit import Buckets
 from aura.kernel.module import ModuleSpec
+from aura.kernel.networks import network_of
 from aura.kernel.openapi_document import platform_openapi
 from aura.kernel.security.internal_identity import RESERVED_PREFIX
+from aura.kernel.security.sources import BY_GATEWAY, Sources, networks_in
 from aura.kernel.settings import Settings
 
 PATH_BYTES = 8192
@@ -51,14 +55,27 @@ def http_application(
         [describe(service) for service in services],
         lambda _: channel,
         limits=BodyLimits(size=settings.maximum_message_bytes, seconds=settings.request_seconds),
+        metadata_bytes=settings.maximum_metadata_bytes,
         forged=(RESERVED_PREFIX,),
         origins=settings.origins,
+        admit=_admission(settings),
     )
     pages = {"/metrics": metrics_page(metrics), "/healthz": alive_page, "/readyz": ready_page(is_ready)}
     if settings.serve_docs:
         pages |= {"": home_page, "/openapi.json": written_once(lambda: json_bytes(platform_openapi(specs)))}
         pages |= {path: asset_page(path) for path in DOCS_PATHS}
     return HttpApplication(gateway=gateway, pages=pages)
+
+
+def _admission(settings: Settings) -> Callable[[Metadata], float]:
+    """Returns what counts the requests of each network address, as calls are counted, before a body is read."""
+    buckets = Buckets(settings.rate_limit_per_peer)
+    sources = Sources(networks_in(settings.trusted_proxies or ""))
+
+    def admit(metadata: Metadata) -> float:
+        return buckets.take(network_of(sources.of("", metadata, {BY_GATEWAY: ()})))
+
+    return admit
 
 
 def http_limits(settings: Settings) -> HttpLimits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ class HttpServer:
 
     Args:
         bound: the socket.
-        application: what answers, by ASGI.
+        application: what answers, by ASGI; if it has a method `stop`, that ends what would go on for long.
         limits: what a connection may take.
         tls: the files that encrypt; None: plain text.
 
@@ -33,6 +33,7 @@ class HttpServer:
 
     def __init__(self, bound: socket.socket, application: Any, limits: HttpLimits, tls: TlsFiles | None = None) -> None:
         self._socket = bound
+        self._end_streams: Callable[[], None] = getattr(application, "stop", lambda: None)
         certificates = HttpCertificates(tls) if tls else None
         self._config = uvicorn.Config(
             application,
@@ -65,6 +66,7 @@ class HttpServer:
 
     async def stop(self, grace: float) -> None:
         """Takes no more requests, lets answers that are under way end for `grace` seconds, and cancels the rest."""
+        self._end_streams()
         self._config.timeout_graceful_shutdown = max(round(grace), 1)
         self._server.should_exit = True
         if self._task:

@@ -6,8 +6,7 @@ import ctypes
 import gc
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # mallopt(3)
-LARGE_BYTES, KEPT_BYTES, ARENAS = 512 * 1024, 1024 * 1024, 2
-"""Large is more than the 256 KiB that asyncio takes to receive anything: what is large costs three system calls."""
+LARGE_BYTES, KEPT_BYTES, ARENAS = 256 * 1024, 1024 * 1024, 2
 
 
 def give_back_freed_memory() -> None:

@@ -172,10 +172,18 @@ class HttpCertificates:
         self._files.checked()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_alpn_protocols(["http/1.1"])
-        context.load_cert_chain(self._files.certificate, self._files.key)
+        try:
+            context.load_cert_chain(self._files.certificate, self._files.key)
+            if self._files.mutual:
+                context.load_verify_locations(self._files.authority)
+        except (ssl.SSLError, OSError) as error:
+            raise TlsError(f"{self._files.certificate} cannot be used: {error}") from error
         if self._files.mutual:
-            context.load_verify_locations(self._files.authority)
             context.verify_mode = ssl.CERT_REQUIRED
+            # A resumed session would let in whom an authority signed that has been replaced since.
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+            context.options |= ssl.OP_NO_TICKET
+            context.num_tickets = 0
         return context
 
 

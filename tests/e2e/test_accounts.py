@@ -26,9 +26,9 @@ from generated.aura.users.v1.authentication_service_pb2_grpc import Authenticati
 from generated.aura.users.v1.user_service_pb2_grpc import UserServiceStub
 from tests.support.accounts import PASSWORD, bearer, set_password
 from tests.support.failures import failure_of
+from tests.support.ports import free_port
 from tests.support.root import blocking_root_channel, root_channel
 from tests.support.server_process import ROOT, ServerProcess, write_secret_key
-from tests.support.services import free_port
 
 EMAIL, GOOD = "ada@example.com", "correct horse battery"
 PORTS = re.compile(r"(\d+)$")

@@ -32,7 +32,7 @@ INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 PLANTED_FAULT = "planted-fault"
 CLIENT_LIMIT = [("grpc.max_send_message_length", -1)]
 NOW = datetime.now(UTC)
-UNKNOWN = str(uuid.uuid4())
+UNKNOWN, NOBODY = "6f1c2f4e-5b0d-4c57-9a3e-1d2b7a90c8e4", "0b7e7f0a-93d1-4f0e-8a6b-5c1f3e2d4a69"
 LONG = "a" * 10_000
 INTERNALS = re.compile(
     rb"Traceback|\.py\b|File \"|site-packages|sqlalchemy|asyncpg|psycopg|pydantic|dishka|protovalidate"
@@ -61,7 +61,7 @@ def schedule(**changed: Any) -> therapy_session_service_pb2.ScheduleTherapySessi
     start = NOW + timedelta(days=1)
     good = {
         "therapist_id": UNKNOWN,
-        "patient_id": str(uuid.uuid4()),
+        "patient_id": NOBODY,
         "start_time": start,
         "end_time": start + timedelta(minutes=50),
     }

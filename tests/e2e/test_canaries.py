@@ -34,15 +34,26 @@ from tests.modules.test_access_matrix import methods
 from tests.partitions.partitions import launched, topology_of
 from tests.support.cluster import KEYS
 from tests.support.events import until_handled
+from tests.support.ports import free_port
 from tests.support.rest import HttpRequest, ask, bindings_of_method, http_request_of
 from tests.support.root import CallerChannel, new_access_token, root_channel, vouched
 from tests.support.server_process import ServerProcess
-from tests.support.services import free_port
 
 SPREADS = {"one process": (tuple(AURA_MODULES),), "two processes": (("users",), ("mentalhealth",))}
-LEFT_BEHIND = ("outbox_events", "outbox_deliveries", "scheduled_events", "inbox", "idempotency", "audit", "throttles")
+EVENTS = ("outbox_events", "outbox_deliveries", "outbox_queues", "scheduled_events", "inbox")
+LEFT_BEHIND = (*EVENTS, "idempotency", "audit", "throttles")
+QUICK = {"password_memory_kib": 8192, "event_attempts": 2, "event_first_pause_seconds": 0.02}
 USERS, ACCOUNTS = "aura.users.v1.UserService", "aura.users.v1.AuthenticationService"
 SESSIONS, EMERGENCIES = "aura.mentalhealth.v1.TherapySessionService", "aura.mentalhealth.v1.EmergencyAccessService"
+EVENT_ADMIN = "aura.events.v1.EventAdminService"
+BREAKING = """
+CREATE FUNCTION mentalhealth.fail() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '{text}' USING DETAIL = '{text}', HINT = '{text}';
+END $$;
+CREATE TRIGGER fail BEFORE INSERT ON mentalhealth.inactive_users FOR EACH ROW
+    WHEN (NEW.user_id = '{user_id}') EXECUTE FUNCTION mentalhealth.fail();
+"""
 ABSENT = "01900000-0000-7000-8000-000000000000"
 
 
@@ -154,7 +165,7 @@ async def platform(request: pytest.FixtureRequest, database_url: URL, tmp_path: 
         processes={name: replace(each, http_port=free_port()) for name, each in spread.processes.items()}
     )
     async with AsyncExitStack() as stack:
-        settings = {"log_level": "debug", "password_memory_kib": 8192, "smtp_url": "smtp+plain://127.0.0.1:1"}
+        settings = {"log_level": "debug", "smtp_url": "smtp+plain://127.0.0.1:1", **QUICK}
         servers = stack.enter_context(
             launched(topology, url=database_url, folder=tmp_path, arguments=("server.py",), **settings)
         )
@@ -286,6 +297,40 @@ async def fail_at_the_gateway(platform: Platform) -> None:
             platform.keep(header, answer)
 
 
+async def fail_to_handle_an_event(platform: Platform, url: URL) -> list[str]:
+    """Leaves an event whose subscriber fails each time, with canaries in what it says; returns what operators see."""
+    profile = {
+        "email": f"{platform.canaries.new('leaver')}@example.com",
+        "display_name": "X",
+        "roles": ["ROLE_PATIENT"],
+    }
+    leaver = await platform.ask(f"{USERS}/CreateUser", user=profile)
+    assert leaver, platform.answers[-1]
+    connection = await asyncpg.connect(sync_url(url))
+    await connection.execute(BREAKING.format(text=platform.canaries.new("failure"), user_id=leaver.user_id))
+    await connection.close()
+    reason = platform.canaries.new("reason of what is not handled")
+    assert await platform.ask(f"{USERS}/DeactivateUser", user_id=leaver.user_id, reason=reason)
+
+    async def dead() -> Any:
+        async with asyncio.timeout(20):
+            while not (found := await platform.ask(f"{EVENT_ADMIN}/ListDeadLetters", filter=chosen)).dead_letters:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        return found
+
+    chosen = {"subject": leaver.user_id, "subscriber": "mentalhealth"}
+    listed = await dead()
+    (letter,) = listed.dead_letters
+    replayed = await platform.ask(f"{EVENT_ADMIN}/ReplayDeadLetters", filter=chosen)
+    again = await dead()
+    details = await platform.ask(f"{EVENT_ADMIN}/GetEvent", event_id=letter.event_id)
+    lag = await platform.ask(f"{EVENT_ADMIN}/GetEventLag")
+    every = await platform.ask(f"{EVENT_ADMIN}/ListDeadLetters")
+    assert (letter.type, letter.attempts, replayed.count) == ("user.deactivated", QUICK["event_attempts"], 1)
+    assert [delivery.dead for delivery in details.unfinished] == [True]
+    return [answer.SerializeToString().decode("latin-1") for answer in (listed, again, details, lag, every)]
+
+
 async def left_behind(url: URL) -> dict[str, str]:
     """What is in the tables of events and of accounts of what happened, as text."""
     connection = await asyncpg.connect(sync_url(url))
@@ -318,12 +363,14 @@ async def test_no_canary_is_found_where_it_does_not_belong(platform: Platform, d
         platform.token = tokens.pop()  # the one before has logged out
         await succeed_with_canaries(platform)
     await fail_at_the_gateway(platform)
+    platform.channels = [*channels]
+    seen_by_operators = await fail_to_handle_an_event(platform, database_url)
     await until_handled(database_url, ["mentalhealth"])
 
     tables = await left_behind(database_url)
     logs = {server.data_dir.parent.name: server.logs() for server in platform.servers}
     metrics = {name: await asyncio.to_thread(scraped, each) for name, each in platform.topology.processes.items()}
-    places = {**tables, "errors": "\n".join(platform.answers)}
+    places = {**tables, "errors": "\n".join(platform.answers), "dead letters": "\n".join(seen_by_operators)}
     places |= {f"log of {name}": text for name, text in logs.items()}
     places |= {f"metrics of {name}": text for name, text in metrics.items()}
     found = [each for place, text in places.items() for each in platform.canaries.found_in(text, place)]
@@ -335,6 +382,8 @@ async def test_no_canary_is_found_where_it_does_not_belong(platform: Platform, d
     assert all("aura.users.v1" in text for text in logs.values())
     assert all("aura_events" in text for text in metrics.values())
     assert {"users.audit", "users.outbox_events", "mentalhealth.audit", "mentalhealth.outbox_events"} <= set(tables)
+    assert "user.deactivated" in places["dead letters"]
+    assert "INTERNAL" in tables["users.outbox_queues"]
     assert all(tables[name] for name in ("users.audit", "mentalhealth.audit", "mentalhealth.outbox_events"))
 
 

@@ -25,8 +25,8 @@ from tests.e2e.conftest import NewServer
 from tests.partitions.partitions import topology_of, write_topology
 from tests.support.envoy import running_envoy
 from tests.support.http_exchange import HttpAnswer, HttpRequest, exchange
+from tests.support.ports import free_port
 from tests.support.server_process import ROOT, ServerProcess
-from tests.support.services import free_port
 
 TOGETHER, APART = (("users", "mentalhealth"),), (("users",), ("mentalhealth",))
 PASSWORD = re.compile(r"password:\s+(\S+)")

@@ -19,7 +19,7 @@ import pytest
 from aura.kernel.topology import Topology
 from tests.partitions.partitions import launched, topology_of
 from tests.support.cluster import Cluster
-from tests.support.services import free_port
+from tests.support.ports import free_port
 
 NOW = timedelta(0)
 CANCELLED = {"cancelledBy": "CANCELLING_PARTY_THERAPIST", "reason": "is ill"}
@@ -143,6 +143,18 @@ def test_users_are_created_read_listed_and_updated(rest: Rest):
     assert (put.body["displayName"], put.body["locale"]) == ("Pia B.", "en")
     assert (patched.body["displayName"], patched.body["locale"]) == ("Pia B.", "de")
     assert listed.body["users"] == [patched.body]
+
+
+def test_what_has_not_changed_is_not_sent_again(rest: Rest, person: Callable[[str], dict[str, Any]]):
+    path = f"/api/users/{person('ROLE_PATIENT')['userId']}"
+    tag = rest("GET", path).headers["etag"]
+
+    for known in (tag, f'"other",{" " * 8000}W/{tag}', "*"):
+        answer = rest("GET", path, if_none_match=known)
+
+        assert (answer.status, answer.body, answer.headers["etag"]) == (304, None, tag)
+        assert {"content-length", "content-type"}.isdisjoint(answer.headers)
+    assert rest("GET", path, if_none_match='"other"').status == 200
 
 
 def test_put_replaces_and_patch_changes(rest: Rest, person: Callable[[str], dict[str, Any]]):

@@ -231,6 +231,7 @@ async def test_a_module_moves_to_a_process_of_its_own_without_a_failed_call(new_
 # Killed
 
 
+@pytest.mark.alone
 async def test_kill_9_of_users_fails_what_needs_users_and_nothing_else(new_process, tmp_path: Path, record_figure):
     topology = topology_of(APART)
     core, care = topology.processes.values()

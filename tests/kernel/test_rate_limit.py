@@ -154,6 +154,7 @@ async def test_what_comes_from_within_the_platform_is_not_counted(clock: FakeSec
     assert await admitted(limit(clock, per_peer=1), called(**fields), tries=100) == 100
 
 
+@pytest.mark.alone
 def test_costs_less_than_three_microseconds():
     rate_limit = RateLimit(peers=Buckets(1e6), accounts=Buckets(1e6))
     calls = [called(source=f"192.0.2.{n}", user=f"user {n}", with_token=True) for n in range(100)]

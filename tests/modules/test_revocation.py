@@ -118,6 +118,7 @@ async def seconds_until_refused(who: Somebody, code: grpc.StatusCode) -> float:
     return time.monotonic() - begin
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("revoke", [lose_role, deactivated, log_out])
 async def test_calls_and_streams_end_in_time(somebody: Somebody, spread: str, revoke: Revoke, record_figure: Any):
     assert await somebody.list_sessions().code() is grpc.StatusCode.OK
@@ -150,6 +151,7 @@ async def test_a_role_that_is_lost_closes_what_it_opened(somebody: Somebody, spr
     assert await somebody.list_sessions().code() is grpc.StatusCode.OK
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("revoke", [deactivated])
 async def test_lost_notifications_delay_it_by_seconds_only(
     somebody: Somebody, spread: str, revoke: Revoke, monkeypatch: pytest.MonkeyPatch

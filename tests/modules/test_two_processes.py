@@ -90,6 +90,7 @@ def booking(therapist: str, patient: str, *, hours: int = 24) -> ScheduleTherapy
 # A process that is away
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("by_way_of", ["the caller's process", "another process"])
 async def test_a_module_whose_process_is_away_is_unavailable_within_the_deadline(
     topology: Topology, database_url: URL, tmp_path: Path, by_way_of: str
@@ -150,6 +151,7 @@ async def test_a_call_that_begins_while_a_process_starts_waits_for_it(
     assert user.email == "a@example.com"
 
 
+@pytest.mark.alone
 async def test_a_process_that_comes_back_is_reached_without_a_restart(
     topology: Topology, database_url: URL, tmp_path: Path
 ):
@@ -295,6 +297,7 @@ async def test_a_call_is_passed_on_once_only(database_url: URL, tmp_path: Path):
     assert failure.error.metadata == {"module": "mentalhealth", "process": "p1"}
 
 
+@pytest.mark.alone
 async def test_a_check_of_health_is_passed_on_once_only(database_url: URL, tmp_path: Path):
     first = topology_of((("users",), ("mentalhealth",)))
     core, care = first.processes.values()

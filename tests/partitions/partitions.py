@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -21,16 +20,17 @@ from aura.kernel.module import ModuleSpec
 from aura.kernel.settings import Settings
 from aura.kernel.topology import Process, Topology
 from tests.support.cluster import KEYS
+from tests.support.ports import free_port
 from tests.support.root import CallerChannel, root_channel
 from tests.support.server_process import ServerProcess, write_secret_key
 
 Partition = tuple[tuple[str, ...], ...]
 SOME_AS_PROCESSES = 6
 QUICK_EVENTS: dict[str, Any] = {
-    "event_attempts": 2,
+    "event_attempts": 3,
     "event_first_pause_seconds": 0.02,
-    "event_handler_seconds": 0.5,
-    "event_lease_seconds": 2,
+    "event_handler_seconds": 0.8,
+    "event_lease_seconds": 3,
 }
 
 
@@ -60,15 +60,9 @@ def some_of(partitions: Iterable[Partition]) -> list[Partition]:
 
 def topology_of(partition: Partition) -> Topology:
     """A process for each block, each at a free port of this machine."""
-    sockets = [socket.socket() for _ in partition]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
     processes = [
-        Process(name=f"p{index}", modules=block, host="127.0.0.1", port=port)
-        for index, (block, port) in enumerate(zip(partition, ports, strict=True))
+        Process(name=f"p{index}", modules=block, host="127.0.0.1", port=free_port())
+        for index, block in enumerate(partition)
     ]
     return Topology(processes={process.name: process for process in processes})
 

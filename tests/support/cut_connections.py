@@ -75,3 +75,4 @@ async def _ended(task: asyncio.Task[None]) -> None:
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(CHUNK_BYTES):
         writer.write(data)
+    writer.close()  # who has said good-bye waits for that

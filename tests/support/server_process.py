@@ -56,7 +56,7 @@ class ServerProcess:
         self._log = folder / "server.log"
         self._settings = {"PORT": 0, "DATA_DIR": self.data_dir, "ENVIRONMENT": "development"}
         self._settings |= {name.upper(): value for name, value in settings.items()}
-        if "TOPOLOGY_FILE" not in self._settings and "--topology" not in arguments:
+        if self._settings["PORT"] is not None:  # where a topology says them, both are left out
             self._settings.setdefault("HTTP_PORT", 0)
         self._process: subprocess.Popen[bytes] | None = None
         self._launched = 0.0

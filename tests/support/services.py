@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -192,10 +191,3 @@ async def failure_from(call: Awaitable[Any]) -> AuraError:
     except AuraError as error:
         return error
     raise AssertionError("the call succeeded")
-
-
-def free_port() -> int:
-    """Returns a port of this machine on which nobody listens, for a server that cannot find one by itself."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -6,9 +6,12 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias
 
-from aura.kernel.gateway.refusals import BadRequest
+from aura.kernel.gateway.refusals import BadRequest, HeadersTooLarge
 from aura.kernel.gateway.responses import STATUS_DETAILS
+
+Metadata: TypeAlias = list[tuple[str, str | bytes]]
 
 PREFIX, TRAILER_PREFIX = "grpc-metadata-", "grpc-trailer-"
 PASSED_ON = frozenset({"authorization", "traceparent", "tracestate", "x-request-id"})
@@ -16,6 +19,7 @@ PASSED_ON = frozenset({"authorization", "traceparent", "tracestate", "x-request-
 RENAMED = {"user-agent": "grpcgateway-user-agent"}
 FORWARDED_FOR = "x-forwarded-for"
 REQUEST_ID = "x-request-id"
+ENTRY_BYTES, RESERVED_BYTES = 32, 2048
 LONGEST_TIMEOUT_SECONDS = 86_400.0
 BINARY = "-bin"
 
@@ -42,16 +46,23 @@ class RequestHeaders:
         """Returns the first value of a header; empty if it is not there."""
         return self._by_name.get(name, "")
 
-    def metadata(self, client: str) -> list[tuple[str, str | bytes]]:
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows the headers (RFC 9112, 6.3)."""
+        return self.get("content-length") not in {"", "0"} or bool(self.get("transfer-encoding"))
+
+    def metadata(self, client: str, limit: int) -> Metadata:
         """Returns the metadata of the call.
 
         Args:
             client: the address of who sent the request.
+            limit: how much there may be, as gRPC counts it (RFC 9113, 6.5.2), less what passing it on adds.
 
         Raises:
             BadRequest: A header cannot be metadata.
+            HeadersTooLarge: There is too much.
         """
-        made: list[tuple[str, str | bytes]] = []
+        made: Metadata = []
         forwarded = []
         for name, value in self._pairs:
             if name in PASSED_ON:
@@ -63,6 +74,8 @@ class RequestHeaders:
             elif name.startswith(PREFIX):
                 made.extend(self._given_by_hand(name.removeprefix(PREFIX), value))
         made.append((FORWARDED_FOR, ", ".join([*forwarded, client])))
+        if sum(len(name) + len(value) + ENTRY_BYTES for name, value in made) > limit - RESERVED_BYTES:
+            raise HeadersTooLarge(limit - RESERVED_BYTES)
         return made
 
     def timeout(self) -> float | None:
@@ -86,7 +99,7 @@ class RequestHeaders:
             return
         if not _KEY.fullmatch(key):
             raise BadRequest("a header Grpc-Metadata-… has a name that metadata cannot have")
-        yield key, _binary(key, value) if key.endswith(BINARY) else _printable(key, value)
+        yield key, _binary(key, value) if key.endswith(BINARY) else _printable(f"{PREFIX}{key}", value)
 
 
 def response_headers(initial: Iterable[tuple[str, str | bytes]], prefix: str) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,8 @@ from aura.kernel.gateway.bindings import WHOLE
 from aura.kernel.gateway.refusals import BadRequest
 from aura.kernel.gateway.values import Unreadable, reader_of
 
+MOST_VALUES = 200_000
+"""How many values a body may have, about: Python needs a second for some millions of them, whatever their size."""
 DEEPEST = 100
 """How many messages may be inside of each other, as in protobuf's own parsers."""
 
@@ -51,6 +53,8 @@ def parse_json(text: bytes) -> object:
     Raises:
         BadRequest: It is none; or an object has a name twice, or it is nested too deeply.
     """
+    if sum(map(text.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise BadRequest(f"the body has more than {MOST_VALUES} commas and brackets")
     try:
         return json.loads(
             text.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_number
@@ -323,8 +327,11 @@ def _takes_null(field: FieldDescriptor) -> bool:
 def _object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise Doubled(_shown(next(name for name in names if names.count(name) > 1)))
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise Doubled(_shown(name))
+            seen.add(name)
     return made
 
 

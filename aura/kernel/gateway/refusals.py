@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -18,6 +19,7 @@ class Refusal(Exception):
 
     Attributes:
         http_status: The HTTP status.
+        reason: Why, as programs read it.
         status: What is said of it.
         headers: Further headers of the answer.
     """
@@ -34,6 +36,7 @@ class Refusal(Exception):
     ) -> None:
         super().__init__(message)
         self.http_status = http_status
+        self.reason = reason
         self.headers = dict(headers or {})
         details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)]
         if field:
@@ -80,7 +83,44 @@ class BodyTooLarge(Refusal):
             code_pb2.RESOURCE_EXHAUSTED,
             f"the body may have at most {limit} bytes",
             reason="BODY_TOO_LARGE",
-            headers={"connection": "close"},
+        )
+
+
+class HeadersTooLarge(Refusal):
+    """The headers make more metadata than a call may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+            code_pb2.RESOURCE_EXHAUSTED,
+            f"the headers that are passed on may have at most {limit} bytes, with 32 for each",
+            reason="HEADERS_TOO_LARGE",
+        )
+
+
+class TooManyRequests(Refusal):
+    """The client comes too often."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            code_pb2.RESOURCE_EXHAUSTED,
+            "too many requests from this address; try again a little later",
+            reason="RATE_LIMITED",
+            headers={"retry-after": str(max(math.ceil(retry_after), 1))},
+        )
+
+
+class TooManyBodies(Refusal):
+    """There is no room for more bodies at present."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            code_pb2.UNAVAILABLE,
+            "too much is being sent at present; try again a little later",
+            reason="OVERLOADED",
+            headers={"retry-after": "1"},
         )
 
 
@@ -93,7 +133,6 @@ class BodyOverdue(Refusal):
             code_pb2.DEADLINE_EXCEEDED,
             "the body did not arrive in time",
             reason="BODY_OVERDUE",
-            headers={"connection": "close"},
         )
 
 

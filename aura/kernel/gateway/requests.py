@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from aura.kernel.gateway.bindings import SCALAR_MESSAGES, WHOLE, Binding, field_at
-from aura.kernel.gateway.json_reader import BodyReader, is_plain, message_reader, require_writable
+from aura.kernel.gateway.json_reader import DEEPEST, BodyReader, is_plain, message_reader, require_writable
 from aura.kernel.gateway.masks import UpdateMask
 from aura.kernel.gateway.refusals import BadRequest
 from aura.kernel.gateway.templates import Variable
@@ -93,17 +93,20 @@ class RequestReader:
                 raise BadRequest(f"{name} belongs into the body, not into the query", field=target.name)
             if target.path in self._in_path:
                 raise BadRequest(f"{name} is in the path already; leave it out of the query", field=target.name)
-            self._targets[name] = target
+            if len(self._targets) < MOST_PARAMETERS:
+                self._targets[name] = target
         return target
 
     def _field_path(self, name: str) -> tuple[str, ...]:
         """Returns the field that a parameter's name means, each part as in the contract or as in JSON."""
+        if name.count(".") > DEEPEST:
+            raise BadRequest("a parameter in the query is nested too deeply")
         path: list[str] = []
         inside: Descriptor | None = self._message
         for part in name.split("."):
             found = None if inside is None else _find(inside, part)
             if found is None:
-                shown = name if len(name) <= 64 and name.isprintable() else "a parameter"  # noqa: PLR2004
+                shown = name if 0 < len(name) <= 64 and name.isprintable() else "a parameter"  # noqa: PLR2004
                 raise BadRequest(f"{shown} in the query is no field of {self._message.name}", field=shown)
             path.append(found.name)
             inside = None if found.is_repeated else found.message_type

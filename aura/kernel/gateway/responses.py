@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -113,7 +113,3 @@ def result_line(value: object) -> bytes:
 def error_line(status: status_pb2.Status) -> bytes:
     """Returns the error that ends a stream as a line, in grpc-gateway's form."""
     return json_bytes({"error": json_of_status(status)}) + b"\n"
-
-
-Write = Callable[[Message], bytes]
-Headers = Iterable[tuple[str, str]]

@@ -36,7 +36,7 @@ class Sources:
             metadata: that of the call.
             bound: the authentication context of the call.
         """
-        hop = "" if BY_GATEWAY in bound else source_of(peer)
+        hop = "" if BY_GATEWAY in bound else _unmapped(source_of(peer))
         if hop and not self._trusts(hop):
             return hop
         if not hop and BY_GATEWAY not in bound:
@@ -47,7 +47,7 @@ class Sources:
             entry = before.pop()
             if not _is_address(entry):
                 break
-            hop = entry
+            hop = _unmapped(entry)
             if not self._trusts(hop):
                 break
         return hop
@@ -71,6 +71,11 @@ def networks_in(text: str) -> tuple[Network, ...]:
 @lru_cache(maxsize=1024)
 def _is_in(address: str, networks: tuple[Network, ...]) -> bool:
     return _is_address(address) and any(ip_address(address.partition("%")[0]) in network for network in networks)
+
+
+def _unmapped(address: str) -> str:
+    """Returns an IPv4 address that is written as one of IPv6, as itself."""
+    return address.lower().removeprefix("::ffff:") if "." in address else address
 
 
 def _is_address(text: str) -> bool:

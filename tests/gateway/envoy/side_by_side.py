@@ -31,7 +31,7 @@ from tests.gateway.envoy.samples import sample_of
 from tests.gateway.library import LibraryServicer, Seen
 from tests.support.envoy import running_envoy
 from tests.support.http_exchange import HttpAnswer, HttpRequest, exchange
-from tests.support.services import free_port
+from tests.support.ports import free_port
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from tests.gateway.library import LibraryServicer
 from tests.support.certificates import certificates, files_of
 from tests.support.envoy import running_envoy
 from tests.support.http_exchange import HttpRequest, exchange
-from tests.support.services import free_port
+from tests.support.ports import free_port
 
 REQUEST = HttpRequest(verb="GET", target="/v1/messages/m1")
 Aura = Callable[..., Result]

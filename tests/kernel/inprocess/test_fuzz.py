@@ -183,8 +183,10 @@ def test_calls_that_are_cut_off(stages, script, way):
     responses = [step for step in script.steps if step[0] == "emit"]
     script = script._replace(end=("hang",), steps=responses)
 
-    expected = runner.run(_cut(tcp, script, way, len(responses)))
-    actual = runner.run(_cut(in_process, script, way, len(responses)))
+    async def cut_both():
+        return await asyncio.gather(*(_cut(stage, script, way, len(responses)) for stage in (tcp, in_process)))
+
+    expected, actual = runner.run(cut_both())
 
     assert actual == expected
 

@@ -176,7 +176,7 @@ async def test_stopping_with_grace(harness, kind):
     await eventually(lambda: sleeper.started)
 
     stopping = asyncio.create_task(served.server.stop(20))
-    await asyncio.sleep(0.05)
+    await eventually(lambda: served.channel.get_state() is not grpc.ChannelConnectivity.READY)
     refused = await served.outcome(kind, "Sleep", timeout=20)
     sleeper.release.set()
     await stopping

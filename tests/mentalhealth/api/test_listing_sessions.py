@@ -7,16 +7,18 @@ from zoneinfo import ZoneInfo
 
 import grpc
 import pytest
+import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 from sqlalchemy import insert
 
-from aura.kernel.database import Database
 from aura.mentalhealth.infrastructure.tables import therapy_sessions
 from generated.aura.mentalhealth.v1 import therapy_session_pb2 as resource
 from generated.aura.mentalhealth.v1 import therapy_session_service_pb2 as pb
 from tests.support.failures import failure_of
 from tests.support.platform import Platform
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NEW_YORK = ZoneInfo("America/New_York")
 FIRST = datetime(2030, 3, 1, tzinfo=UTC)
@@ -53,12 +55,17 @@ def rows() -> list[dict]:
     return made
 
 
-@pytest.fixture
-async def stored(mentalhealth_database: Database, platform: Platform) -> list[dict]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stored(shared_platform: Platform) -> list[dict]:
     made = rows()
-    async with mentalhealth_database.read() as connection:
+    async with shared_platform.host._modules["mentalhealth"].database.read() as connection:
         await connection.execute(insert(therapy_sessions).values(made))
     return made
+
+
+@pytest.fixture
+def platform(shared_platform: Platform) -> Platform:
+    return shared_platform
 
 
 async def all_pages(platform: Platform, request: pb.ListTherapySessionsRequest) -> list[resource.TherapySession]:

@@ -10,6 +10,13 @@ from tests.mentalhealth.api.search_cases import AMONG_FIVE, FIRST
 from tests.support.failures import failure_of
 from tests.support.platform import Platform
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def platform(shared_platform: Platform) -> Platform:
+    return shared_platform
+
 
 async def search(platform: Platform, query: str, **options: object) -> list[pb.DisorderMatch]:
     answer = await platform.disorders.SearchDisorders(pb.SearchDisordersRequest(query=query, **options))

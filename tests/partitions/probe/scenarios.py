@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -184,7 +185,19 @@ def scenarios() -> list[Scenario]:
 
 
 async def play(spread: Spread, transcript: Transcript) -> None:
-    """Plays all scenarios, each through another process, and some at the same time."""
+    """Plays all scenarios, each through another process, and some at the same time.
+
+    Those of deadlines come after the others: a call that is to be cut off must first arrive where it hangs, however
+    busy all are. Meanwhile a subscriber hangs, too.
+    """
+    numbered = list(enumerate(scenarios()))
+    await _together(spread, transcript, [each for each in numbered if not each[1].eventually])
+    await _publish(spread, transcript)
+    await _together(spread, transcript, [each for each in numbered if each[1].eventually])
+    await _at_once(spread, transcript)
+
+
+async def _together(spread: Spread, transcript: Transcript, numbered: Sequence[tuple[int, Scenario]]) -> None:
     limit = asyncio.Semaphore(AT_ONCE)
 
     async def take(number: int, scenario: Scenario) -> Any:
@@ -192,10 +205,7 @@ async def play(spread: Spread, transcript: Transcript) -> None:
             entry, _ = await transcript.entry(scenario.name, _made(spread, number, scenario))
             return entry
 
-    calls = (take(number, scenario) for number, scenario in enumerate(scenarios()))
-    transcript.entries += await asyncio.gather(*calls)
-    await _publish(spread, transcript)
-    await _at_once(spread, transcript)
+    transcript.entries += await asyncio.gather(*(take(*each) for each in numbered))
 
 
 async def _publish(spread: Spread, transcript: Transcript) -> None:

@@ -23,9 +23,10 @@ from generated.aura.users.v1.user_service_pb2 import GetUserRequest
 from tests.support.accounts import PASSWORD, audited, bearer
 from tests.support.failures import failure_of
 from tests.support.platform import Platform
+from tests.support.services import eventually
 from tests.users.api.conftest import SignIn
 
-STEP, STEPS = timedelta(seconds=1), 40
+STEP, STEPS, CALLS = timedelta(seconds=1), 40, 8
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +74,9 @@ async def test_no_call_fails_while_keys_change(accounts: Platform, sign_in: Sign
         if step in {5, 20}:
             keys.append((await rotate(accounts)).key_id)
         accounts.clock.advance(STEP)
+        made = outcomes.total()
         await asyncio.sleep(0.05)
+        await eventually(lambda enough=made + CALLS: outcomes.total() >= enough)
     stopping.set()
     await asyncio.gather(*load)
 

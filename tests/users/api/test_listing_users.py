@@ -1,20 +1,34 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from sqlalchemy import URL
 
 from generated.aura.options.v1.access_pb2 import ROLE_ADMIN, ROLE_PATIENT, ROLE_THERAPIST
 from generated.aura.users.v1 import user_pb2
 from generated.aura.users.v1 import user_service_pb2 as pb
 from tests.support.failures import failure_of
-from tests.support.platform import Platform
+from tests.support.platform import Platform, running_platform
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NAMES = ["Ada", "ada Lovelace", "ÅSA", "Zoë", "Bob", "bob%", "bob_", "Straße", "STRASSE 2", "李雷", "Émile", "O'Neill"]
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def people(shared_platform: Platform) -> list[user_pb2.User]:
+    return await populate(shared_platform)
+
+
 @pytest.fixture
-async def people(platform: Platform) -> list[user_pb2.User]:
+def platform(shared_platform: Platform) -> Platform:
+    return shared_platform
+
+
+async def populate(platform: Platform) -> list[user_pb2.User]:
     dice = random.Random(3)
     return [
         await platform.create_user(
@@ -72,11 +86,13 @@ async def test_finds_by_the_beginning_of_the_email(platform: Platform, people: l
 
 
 @pytest.mark.parametrize("role", [ROLE_PATIENT, ROLE_THERAPIST, ROLE_ADMIN])
-async def test_finds_by_role_and_state(platform: Platform, people: list[user_pb2.User], role: int):
-    gone = next(user for user in people if role in user.roles)
-    await platform.users.DeactivateUser(pb.DeactivateUserRequest(user_id=gone.user_id, reason="left"))
+async def test_finds_by_role_and_state(database_url: URL, tmp_path: Path, role: int):
+    async with running_platform(database_url, tmp_path) as platform:
+        people = await populate(platform)
+        gone = next(user for user in people if role in user.roles)
+        await platform.users.DeactivateUser(pb.DeactivateUserRequest(user_id=gone.user_id, reason="left"))
 
-    listed = await all_pages(platform, role=role, state=user_pb2.USER_STATE_ACTIVE)
+        listed = await all_pages(platform, role=role, state=user_pb2.USER_STATE_ACTIVE)
 
     expected = {user.user_id for user in people if role in user.roles} - {gone.user_id}
     assert {user.user_id for user in listed} == expected

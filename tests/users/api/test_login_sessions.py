@@ -234,13 +234,13 @@ async def test_housekeeping_forgets_what_is_of_no_use_any_more(accounts: Platfor
     accounts.clock.advance(timedelta(days=6))
     live = await refresh(accounts, live.refresh_token)
 
-    await accounts.host._housekeeping.tidy("users")
+    await accounts.host._background._housekeeping.tidy("users")
     after_six_days = await counts(database_url)
     for number in range(5):
         accounts.clock.advance(timedelta(days=5))
         if number < 4:
             live = await refresh(accounts, live.refresh_token)
-    await accounts.host._housekeeping.tidy("users")
+    await accounts.host._background._housekeeping.tidy("users")
 
     assert after_six_days == {"login_sessions": 2, "throttles": 0, "reset_codes": 0}
     assert (await counts(database_url))["login_sessions"] == 1

@@ -14,7 +14,7 @@ from aura.users.external import smtp_mailer
 from aura.users.external.smtp_mailer import SmtpMailer, SmtpServer, sendable
 from aura.users.models.mail import AccountMail, MailKind
 from aura.users.services.account_mailer import MailNotSent
-from tests.support.services import free_port
+from tests.support.ports import free_port
 
 MAIL_ID = UUID("01900000-0000-7000-8000-000000000000")
 

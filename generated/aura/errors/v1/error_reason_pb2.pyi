@@ -112,6 +112,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Means that the body is not JSON in UTF-8, plain or packed by gzip. Code INVALID_ARGUMENT, HTTP status 415."""
     ERROR_REASON_PATH_TOO_LONG: _ErrorReason.ValueType  # 34
     """Means that path and query are too long. Code INVALID_ARGUMENT, HTTP status 414."""
+    ERROR_REASON_HEADERS_TOO_LARGE: _ErrorReason.ValueType  # 35
+    """Means that the headers make more metadata than a call may come with. Code RESOURCE_EXHAUSTED, HTTP status 431."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Lists the values of `google.rpc.ErrorInfo.reason` that the platform itself gives, without their prefix and with
@@ -208,4 +210,6 @@ ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: ErrorReason.ValueType  # 33
 """Means that the body is not JSON in UTF-8, plain or packed by gzip. Code INVALID_ARGUMENT, HTTP status 415."""
 ERROR_REASON_PATH_TOO_LONG: ErrorReason.ValueType  # 34
 """Means that path and query are too long. Code INVALID_ARGUMENT, HTTP status 414."""
+ERROR_REASON_HEADERS_TOO_LARGE: ErrorReason.ValueType  # 35
+"""Means that the headers make more metadata than a call may come with. Code RESOURCE_EXHAUSTED, HTTP status 431."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
