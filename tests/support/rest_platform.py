@@ -16,9 +16,9 @@ from sqlalchemy import URL
 from aura.kernel.topology import Topology
 from aura.modules import AURA_MODULES
 from tests.partitions.partitions import Partition, launched, topology_of
+from tests.support.ports import free_port
 from tests.support.root import new_access_token
 from tests.support.server_process import ServerProcess
-from tests.support.services import free_port
 
 SPREADS: dict[str, Partition] = {
     "one process": (tuple(AURA_MODULES),),
