@@ -40,7 +40,7 @@ Schema = Mapping[str, Any]
 Properties = Callable[[str, Usage], Schema]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # descriptors are added once, also where a worker comes back to these tests
 def comments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The comments of the probe's contract, whose descriptors are then there, too."""
     image = tmp_path_factory.mktemp("probe") / "image.binpb"
