@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import uvloop
+
 from aura.kernel.gateway import Gateway
 from aura.kernel.http_protocol import HttpLimits
 from aura.kernel.http_server import HttpServer
@@ -55,7 +57,7 @@ class _Users(UserServiceServicer):
 
 def measure() -> Costs:
     """Return it."""
-    return asyncio.run(_measure())
+    return uvloop.run(_measure())
 
 
 async def _measure() -> Costs:

@@ -18,9 +18,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import access, load, pages, population, search, start
+from benchmarks import access, gateway, load, pages, population, search, start
 from benchmarks.access import Access
 from benchmarks.database import running_database
+from benchmarks.gateway import Costs
 from benchmarks.pages import Growth
 from benchmarks.population import Size
 from benchmarks.rounds import Subject, play
@@ -40,6 +41,10 @@ def main(*, quick: bool) -> None:
         checked = access.measure()
         print_access(checked)
         figures |= {"access_cpu_us": checked.warm_us, "access_cold_cpu_us": checked.cold_us}
+        say("the way of a request through the gateway")
+        costs = gateway.measure()
+        print_gateway(costs)
+        figures["gateway_overhead_us"] = costs.overhead_us
         use_all_cores()
         say("starting Aura on its embedded database")
         figures["start_seconds"] = start.measure(Path(folder))
@@ -126,6 +131,18 @@ def print_access(checked: Access) -> None:
     print_table(
         ("authentication and access", "CPU, µs/call"),
         [("token and rights known", f"{checked.warm_us:.1f}"), ("neither known", f"{checked.cold_us:.0f}")],
+    )
+
+
+def print_gateway(costs: Costs) -> None:
+    """Print what a request over HTTP costs that asks no database."""
+    print_table(
+        ("call without a database", "CPU, µs/call"),
+        [
+            ("over HTTP and JSON", f"{costs.http_us:.0f}"),
+            ("in-process", f"{costs.in_process_us:.0f}"),
+            ("what the gateway adds", f"{costs.overhead_us:.0f}"),
+        ],
     )
 
 
