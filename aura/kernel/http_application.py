@@ -17,7 +17,7 @@ from aura.kernel.gateway.docs_page import DOCS_HEADERS, docs_asset
 from aura.kernel.gateway.responses import JSON_TYPE, json_bytes
 
 READING = ("GET", "HEAD")
-FRESH_SECONDS = 1.0
+FRESH_SECONDS = 0.2
 PLAIN_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
@@ -78,7 +78,7 @@ class HttpApplication:
 
 
 def metrics_page(render: Callable[[], Awaitable[bytes]]) -> MakePage:
-    """Returns what makes the page that Prometheus collects; who asks within a second gets the same."""
+    """Returns what makes the page that Prometheus collects; who asks a moment later gets the same."""
     rendering: list[asyncio.Task[bytes]] = []
 
     async def page() -> Page:

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import URL
 
 from aura.kernel.database import Database
+from aura.kernel.http_application import FRESH_SECONDS
 from aura.kernel.events.relay_settings import RelaySettings
 from aura.mentalhealth.api.subscribers import UserDeactivatedSubscriber
 from aura.mentalhealth.application.use_cases.release_user import ReleaseUser
@@ -49,6 +50,7 @@ async def platform(database_url: URL, tmp_path: Path) -> AsyncIterator[Platform]
 
 
 async def figures(platform: Platform) -> dict[str, dict[tuple[str, ...], float]]:
+    await asyncio.sleep(FRESH_SECONDS)
     text = (await get(platform, "/metrics"))[1]
     found: dict[str, dict[tuple[str, ...], float]] = {}
     for family in text_string_to_metric_families(text):
