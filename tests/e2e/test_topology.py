@@ -211,12 +211,12 @@ async def test_a_module_moves_to_a_process_of_its_own_without_a_failed_call(new_
     core, care = apart.processes.values()
     together = topology_of(TOGETHER)
     file = write_topology(tmp_path / "topology.toml", together.listening("p0", core.port))
-    old = await asyncio.to_thread(new_process(file, "p0", rate_limit_per_peer=0).start)
+    old = await asyncio.to_thread(new_process(file, "p0", rate_limit_per_peer=0, rate_limit_per_account=0).start)
 
     async with load([core.address, care.address]) as clients:
         await asyncio.sleep(1)
         write_topology(file, apart)
-        await asyncio.to_thread(new_process(file, "p1", rate_limit_per_peer=0).start)
+        await asyncio.to_thread(new_process(file, "p1", rate_limit_per_peer=0, rate_limit_per_account=0).start)
         await asyncio.sleep(0.5)
         assert await asyncio.to_thread(old.stop) == 0
         await asyncio.to_thread(old.start)
