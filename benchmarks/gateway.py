@@ -15,8 +15,8 @@ from typing import Any
 import uvloop
 
 from aura.kernel.gateway import Gateway
-from aura.kernel.http_protocol import HttpLimits
-from aura.kernel.http_server import HttpServer
+from aura.kernel.http.protocol import HttpLimits
+from aura.kernel.http.server import HttpServer
 from aura.kernel.inprocess import InProcessServer
 from aura.kernel.interceptors.chain import InterceptorChain
 from aura.kernel.interceptors.error_mapping import ErrorMapping

@@ -24,7 +24,7 @@ from aura.kernel.module import ModuleSpec
 from aura.kernel.reflection import SERVICES as REFLECTION_SERVICES
 from aura.kernel.security.callers import Callers
 from aura.kernel.security.internal_identity import InternalIdentities
-from aura.kernel.security.sources import Sources, networks_in
+from aura.kernel.security.sources import Sources
 from aura.kernel.settings import Environment, Settings
 
 
@@ -73,7 +73,7 @@ def call_chains(
             identities=identities,
             process=process,
             callers=callers,
-            sources=Sources(networks_in(settings.trusted_proxies or "")),
+            sources=Sources(settings.proxies),
         ),
         RateLimit(peers=Buckets(settings.rate_limit_per_peer), accounts=Buckets(settings.rate_limit_per_account)),
         admission,

@@ -20,7 +20,8 @@ from aura.kernel.access_table import access_page, access_table
 from aura.kernel.audit_command import audit_command
 from aura.kernel.database import sync_url
 from aura.kernel.diagnosis import diagnose
-from aura.kernel.envoy_config import Front, envoy_config, pair_of, write_config
+from aura.kernel.envoy.config import envoy_config, write_config
+from aura.kernel.envoy.front import Front, pair_of
 from aura.kernel.errors import AuraError
 from aura.kernel.event_commands import event_commands
 from aura.kernel.migrations import HEAD, Step

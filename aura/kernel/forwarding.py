@@ -11,7 +11,14 @@ import grpc
 from aura.kernel.channel import Metadata, TranslatedCall
 from aura.kernel.contracts import describe, module_of
 from aura.kernel.errors import Unavailable
-from aura.kernel.interceptors.call import Call, Context, current_call
+from aura.kernel.interceptors.call import (
+    FORWARDED_USER_AGENT,
+    USER_AGENT,
+    Call,
+    Context,
+    current_call,
+    user_agent_of,
+)
 from aura.kernel.interceptors.chain import InterceptorChain
 from aura.kernel.interceptors.request_id import REQUEST_ID_METADATA
 from aura.kernel.interceptors.trace_context import TRACE_PARENT, TRACE_STATE
@@ -21,10 +28,6 @@ from aura.kernel.security.internal_identity import IDENTITY_METADATA, RESERVED_P
 from aura.kernel.topology import Process
 
 STATUS_DETAILS = "grpc-status-details-bin"
-USER_AGENT = "user-agent"
-FORWARDED_USER_AGENT = "grpcgateway-user-agent"
-"""Where whoever calls for others says what program they have; grpc-gateway's name for it."""
-
 _SET_ANEW = {USER_AGENT, FORWARDED_USER_AGENT, REQUEST_ID_METADATA, TRACE_PARENT, TRACE_STATE}
 _END = grpc.aio.EOF
 
@@ -105,7 +108,7 @@ class Forwarding(grpc.GenericRpcHandler):
         )
         return (
             *_passed_on(call.context.invocation_metadata() or ()),
-            (FORWARDED_USER_AGENT, call.text(FORWARDED_USER_AGENT) or call.text(USER_AGENT)),
+            (FORWARDED_USER_AGENT, user_agent_of(call.context)),
             (IDENTITY_METADATA, self._identities.seal(identity, method=path, process=process.name)),
             (REQUEST_ID_METADATA, call.request_id),
             *(call.trace.metadata if call.trace else ()),

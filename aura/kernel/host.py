@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import grpc
@@ -16,7 +16,7 @@ from aura.kernel import health
 from aura.kernel.access_table import KERNEL_SERVICES, require_access_rules
 from aura.kernel.audit import AuditTrail
 from aura.kernel.background import Background
-from aura.kernel.call_chains import call_chains
+from aura.kernel.call_chains import CallChains, call_chains
 from aura.kernel.container import KernelProvider, module_container
 from aura.kernel.contracts import load_contract, service_names
 from aura.kernel.database import Database
@@ -32,8 +32,8 @@ from aura.kernel.events.types import event_types_of
 from aura.kernel.forwarding import Forwarding
 from aura.kernel.health import NOT_SERVING, SERVING, PlatformHealth
 from aura.kernel.hosted_module import HostedModule
-from aura.kernel.http_host import http_application, http_limits
-from aura.kernel.http_server import HttpServer
+from aura.kernel.http.platform import http_application, http_limits
+from aura.kernel.http.server import HttpServer
 from aura.kernel.inprocess import InProcessServer
 from aura.kernel.interceptors.load_shedding import LoadShedding
 from aura.kernel.kernel_services import FROM_OUTSIDE, KernelServicers
@@ -105,35 +105,13 @@ class Host:
         self._callers = self._find_callers()
         self._trails: dict[str, AuditTrail] = {}
         elsewhere = self._services_elsewhere()
-        chains = call_chains(
-            settings=settings,
-            specs=specs,
-            process=self._process.name,
-            identities=self._identities,
-            callers=self._callers,
-            admission=self._admission,
-            trails=self._trails,
-            elsewhere=elsewhere,
-        )
+        chains = self._chains(elsewhere)
         self._network = NetworkServer(chains.serving, settings.network_limits)
         self._in_process = InProcessServer(
             interceptors=[chains.serving], maximum_message_bytes=settings.maximum_message_bytes
         )
-        self.registry = ServiceRegistry(
-            specs=specs,
-            topology=self._topology,
-            process=self._process,
-            server=self._in_process,
-            identities=self._identities,
-            maximum_message_bytes=settings.maximum_message_bytes,
-        )
-        self._forwarding = Forwarding(
-            elsewhere=elsewhere,
-            chain=chains.passing_on,
-            registry=self.registry,
-            identities=self._identities,
-            process=self._process.name,
-        )
+        self.registry = self._new_registry()
+        self._forwarding = self._new_forwarding(elsewhere, chains)
         self._health = PlatformHealth(
             {service: partial(self._channel_to, process) for service, process in elsewhere.items()}
         )
@@ -220,6 +198,37 @@ class Host:
     async def _report_health(self, *, database_answers: bool) -> None:
         for service in ("", *self.services):
             await self._health.set(service, SERVING if database_answers else NOT_SERVING)
+
+    def _chains(self, elsewhere: Iterable[str]) -> CallChains:
+        return call_chains(
+            settings=self._settings,
+            specs=self._specs,
+            process=self._process.name,
+            identities=self._identities,
+            callers=self._callers,
+            admission=self._admission,
+            trails=self._trails,
+            elsewhere=elsewhere,
+        )
+
+    def _new_registry(self) -> ServiceRegistry:
+        return ServiceRegistry(
+            specs=self._specs,
+            topology=self._topology,
+            process=self._process,
+            server=self._in_process,
+            identities=self._identities,
+            maximum_message_bytes=self._settings.maximum_message_bytes,
+        )
+
+    def _new_forwarding(self, elsewhere: Mapping[str, Process], chains: CallChains) -> Forwarding:
+        return Forwarding(
+            elsewhere=elsewhere,
+            chain=chains.passing_on,
+            registry=self.registry,
+            identities=self._identities,
+            process=self._process.name,
+        )
 
     def _channel_to(self, process: Process) -> grpc.aio.Channel:
         return self.registry.remote(process).channel

@@ -17,7 +17,7 @@ from aura.kernel.account_settings import AccountSettings
 from aura.kernel.database import DatabaseLimits
 from aura.kernel.events.relay_settings import RelaySettings
 from aura.kernel.network_server import NetworkLimits
-from aura.kernel.security.sources import networks_in
+from aura.kernel.security.sources import Network, networks_in
 from aura.kernel.tls import TlsFiles
 from aura.kernel.topology import is_loopback
 
@@ -297,6 +297,11 @@ class Settings(BaseSettings):
     def origins(self) -> list[str]:
         """The origins whose pages may call over HTTP."""
         return _listed(self.cors_origins)
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        """The networks of proxies that are believed whom they call for."""
+        return networks_in(self.trusted_proxies or "")
 
     @property
     def secret_key_path(self) -> Path:

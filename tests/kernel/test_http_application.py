@@ -7,7 +7,7 @@ import pytest
 
 from aura.kernel.gateway import Gateway
 from aura.kernel.gateway.docs_page import DOCS_PATHS
-from aura.kernel.http_application import HttpApplication, asset_page, home_page, metrics_page, ready_page, written_once
+from aura.kernel.http.application import HttpApplication, asset_page, home_page, metrics_page, ready_page, written_once
 from tests.gateway.client import Client
 
 ready, written = [True], []

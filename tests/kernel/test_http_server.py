@@ -7,8 +7,8 @@ import ssl
 
 import pytest
 
-from aura.kernel.http_protocol import HttpLimits
-from aura.kernel.http_server import HttpServer
+from aura.kernel.http.protocol import HttpLimits
+from aura.kernel.http.server import HttpServer
 from aura.kernel.listening import listen
 from tests.gateway.client import exchange
 from tests.support.certificates import certificates, files_of

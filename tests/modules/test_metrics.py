@@ -16,7 +16,7 @@ from sqlalchemy import URL
 
 from aura.kernel.database import Database
 from aura.kernel.events.relay_settings import RelaySettings
-from aura.kernel.http_application import FRESH_SECONDS
+from aura.kernel.http.application import FRESH_SECONDS
 from aura.mentalhealth.api.subscribers import UserDeactivatedSubscriber
 from aura.mentalhealth.application.use_cases.release_user import ReleaseUser
 from generated.aura.events.v1 import event_admin_service_pb2 as pb

@@ -30,6 +30,8 @@ Admit: TypeAlias = Callable[[Metadata], float]
 """Says in how many seconds a client may come again, by the metadata of its call; 0: it may now."""
 
 LONGEST_PATH = 8192
+CALL_SECONDS = 60.0
+"""How long a unary call may take, if its caller does not say."""
 WATCH_AFTER_SECONDS = 0.05
 """How long a unary call runs before it is looked whether its client is still there."""
 HEADERS_AFTER_SECONDS = 1.0
@@ -66,7 +68,7 @@ class Gateway:
         *,
         limits: BodyLimits | None = None,
         metadata_bytes: int = 16 * 1024,
-        timeout: float = 60.0,
+        timeout: float = CALL_SECONDS,
         forged: Sequence[str] = (),
         origins: Iterable[str] = (),
         admit: Admit = lambda _: 0.0,

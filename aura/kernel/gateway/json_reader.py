@@ -17,7 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from aura.kernel.gateway.bindings import WHOLE
 from aura.kernel.gateway.refusals import BadRequest
-from aura.kernel.gateway.values import Unreadable, reader_of
+from aura.kernel.gateway.values import Unreadable, reader_of, shown
 
 MOST_VALUES = 200_000
 """How many values a body may have, about: Python needs a second for some millions of them, whatever their size."""
@@ -128,7 +128,7 @@ class _Fields:
         for key, item in value.items():
             field = self.known.get(key)
             if field is None:
-                raise Unreadable(f"is no field of {self._name}").inside(_shown(key))
+                raise Unreadable(f"is no field of {self._name}").inside(shown(key))
             name = field.name
             if name in given:
                 raise Unreadable(f"is given twice, as {field.name} and as {field.json_name}").inside(name)
@@ -250,7 +250,7 @@ def _map_setter(field: FieldDescriptor) -> Setter:
                     assert read_into is not None
                     read_into(item, entries[known], depth + 1)
             except Unreadable as error:
-                raise error.inside(f"[{_shown(key)}]") from None
+                raise error.inside(f"[{shown(key)}]") from None
 
     return set_map
 
@@ -330,7 +330,7 @@ def _object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                raise Doubled(_shown(name))
+                raise Doubled(shown(name))
             seen.add(name)
     return made
 
@@ -355,12 +355,6 @@ def _is_finite(value: object) -> bool:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
-
-
-def _shown(key: str) -> str:
-    """Returns a name that a client made up, as far as it may be shown."""
-    short = key if len(key) <= 64 else f"{key[:64]}…"  # noqa: PLR2004
-    return "".join(letter if letter.isprintable() else "?" for letter in short)
 
 
 def new_message(descriptor: Descriptor) -> Message:

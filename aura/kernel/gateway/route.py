@@ -39,7 +39,7 @@ class Route:
         """What makes the call."""
         if self._method is None:
             channel = self._channel_for(self._binding.method.containing_service.full_name)
-            kind = f"{_kind(self.streams_requests)}_{_kind(self.streams_responses)}"
+            kind = f"{_word(many=self.streams_requests)}_{_word(many=self.streams_responses)}"
             self._method = getattr(channel, kind)(
                 self._binding.path,
                 request_serializer=GetMessageClass(self._binding.method.input_type).SerializeToString,
@@ -48,5 +48,5 @@ class Route:
         return self._method
 
 
-def _kind(streams: bool) -> str:  # noqa: FBT001 it is a property of the method
-    return "stream" if streams else "unary"
+def _word(*, many: bool) -> str:
+    return "stream" if many else "unary"

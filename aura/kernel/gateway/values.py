@@ -18,6 +18,7 @@ _WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,19})", re.ASCII)
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,399})(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?", re.ASCII)
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]*|[A-Za-z0-9\-_]*)={0,2}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+LONGEST_SHOWN = 64
 _EXACT = 2**53
 _LARGEST_FLOAT = 3.4028235677973366e38  # half a unit above the largest that 32 bits hold, which rounds to it
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -36,6 +37,12 @@ class Unreadable(Exception):
         separator = "." if self.path and not self.path.startswith("[") else ""
         self.path = f"{name}{separator}{self.path}"
         return self
+
+
+def shown(name: str) -> str:
+    """Returns a name that a client made up, as far as it may be shown."""
+    short = name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}…"
+    return "".join(letter if letter.isprintable() else "?" for letter in short) or "a name of nothing"
 
 
 def reader_of(field: FieldDescriptor) -> Reader:

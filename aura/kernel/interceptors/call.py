@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
+USER_AGENT = "user-agent"
+FORWARDED_USER_AGENT = "grpcgateway-user-agent"
+"""Where whoever calls for others says what program they have; grpc-gateway's name for it."""
+
+
+def user_agent_of(context: Context) -> str:
+    """Returns the name of the caller's program, also of one that calls by way of a gateway or another process."""
+    metadata = dict(context.invocation_metadata() or ())
+    return str(metadata.get(FORWARDED_USER_AGENT) or metadata.get(USER_AGENT, ""))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """An RPC method: its full name as on the wire, what kind of call it takes, and whether its messages are unknown."""

@@ -19,10 +19,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from aura.kernel.access_table import KERNEL_SERVICES
 from aura.kernel.contracts import describe, load_contract, service_names
-from aura.kernel.envoy_config import Front, bootstrap
+from aura.kernel.envoy.config import bootstrap
+from aura.kernel.envoy.front import Front
 from aura.kernel.gateway import Gateway
-from aura.kernel.http_host import http_limits
-from aura.kernel.http_server import HttpServer
+from aura.kernel.http.platform import http_limits
+from aura.kernel.http.server import HttpServer
 from aura.kernel.settings import Settings
 from aura.kernel.topology import Topology
 from aura.modules import AURA_MODULES

@@ -18,7 +18,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from typer.testing import CliRunner, Result
 
 from aura.kernel.cli import command_line
-from aura.kernel.envoy_config import Front, bootstrap
+from aura.kernel.envoy.config import bootstrap
+from aura.kernel.envoy.front import Front
 from aura.kernel.settings import PREFIX, Settings
 from aura.kernel.tls import ServerCertificates, TlsFiles
 from aura.kernel.topology import SINGLE_PROCESS, Topology

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from aura.kernel.interceptors.call import Context
+from aura.kernel.interceptors.call import Context, user_agent_of
 from aura.kernel.times import to_timestamp
 from aura.users.api.presenters import authentication as presenters
 from aura.users.api.presenters.user import role_from_proto
@@ -60,7 +60,7 @@ class AuthenticationServicer(AuthenticationServiceServicer):
     async def Login(self, request: pb.LoginRequest, context: Context) -> pb.TokenPair:
         """Begins a session."""
         tokens = await self._authentication.login(
-            email=request.email, password=request.password, code=request.code, user_agent=_user_agent(context)
+            email=request.email, password=request.password, code=request.code, user_agent=user_agent_of(context)
         )
         return presenters.tokens_to_proto(tokens)
 
@@ -76,7 +76,7 @@ class AuthenticationServicer(AuthenticationServiceServicer):
     async def ChangePassword(self, request: pb.ChangePasswordRequest, context: Context) -> pb.TokenPair:
         """Changes the password."""
         tokens = await self._authentication.change_password(
-            current=request.current_password, new=request.new_password, user_agent=_user_agent(context)
+            current=request.current_password, new=request.new_password, user_agent=user_agent_of(context)
         )
         return presenters.tokens_to_proto(tokens)
 
@@ -179,9 +179,3 @@ class AuthenticationServicer(AuthenticationServiceServicer):
             only_first_admin=request.only_first_admin,
         )
         return pb.CreateAccountResponse(user_id=str(user_id), password=password)
-
-
-def _user_agent(context: Context) -> str:
-    """Returns the name of the caller's program, also of one that calls by way of a gateway or another process."""
-    metadata = dict(context.invocation_metadata() or ())
-    return str(metadata.get("grpcgateway-user-agent") or metadata.get("user-agent", ""))

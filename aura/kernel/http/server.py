@@ -11,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from aura.kernel.http_protocol import HttpLimits, protocol_with
+from aura.kernel.http.protocol import HttpLimits, protocol_with
 from aura.kernel.tls import HttpCertificates, TlsFiles
 
 KEEP_ALIVE_SECONDS = 75

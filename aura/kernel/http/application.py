@@ -79,12 +79,12 @@ class HttpApplication:
 
 def metrics_page(render: Callable[[], Awaitable[bytes]]) -> MakePage:
     """Returns what makes the page that Prometheus collects; who asks a moment later gets the same."""
-    rendering: list[asyncio.Task[bytes]] = []
+    rendering: list[asyncio.Future[bytes]] = []
 
     async def page() -> Page:
         now = asyncio.get_running_loop().time()
         if not rendering or (rendering[0].done() and now >= fresh_until[0]):
-            rendering[:] = [asyncio.create_task(render())]  # type: ignore[arg-type] # it is a coroutine
+            rendering[:] = [asyncio.ensure_future(render())]
             fresh_until[:] = [now + FRESH_SECONDS]
         return Page(body=await asyncio.shield(rendering[0]), kind=CONTENT_TYPE_LATEST)
 

@@ -11,7 +11,7 @@ from aura.kernel.gateway import BodyLimits, Gateway
 from aura.kernel.gateway.docs_page import DOCS_PATHS
 from aura.kernel.gateway.headers import Metadata
 from aura.kernel.gateway.responses import json_bytes
-from aura.kernel.http_application import (
+from aura.kernel.http.application import (
     HttpApplication,
     alive_page,
     asset_page,
@@ -20,13 +20,13 @@ from aura.kernel.http_application import (
     ready_page,
     written_once,
 )
-from aura.kernel.http_protocol import HttpLimits
+from aura.kernel.http.protocol import HttpLimits
 from aura.kernel.interceptors.rate_limit import Buckets
 from aura.kernel.module import ModuleSpec
 from aura.kernel.networks import network_of
 from aura.kernel.openapi_document import platform_openapi
 from aura.kernel.security.internal_identity import RESERVED_PREFIX
-from aura.kernel.security.sources import BY_GATEWAY, Sources, networks_in
+from aura.kernel.security.sources import BY_GATEWAY, Sources
 from aura.kernel.settings import Settings
 
 PATH_BYTES = 8192
@@ -70,7 +70,7 @@ def http_application(
 def _admission(settings: Settings) -> Callable[[Metadata], float]:
     """Returns what counts the requests of each network address, as calls are counted, before a body is read."""
     buckets = Buckets(settings.rate_limit_per_peer)
-    sources = Sources(networks_in(settings.trusted_proxies or ""))
+    sources = Sources(settings.proxies)
 
     def admit(metadata: Metadata) -> float:
         return buckets.take(network_of(sources.of("", metadata, {BY_GATEWAY: ()})))

@@ -1,0 +1,1 @@
+"""`aura envoy-config`: what a real Envoy in front of Aura is configured with."""
