@@ -16,6 +16,7 @@ from aura.kernel.module import ModuleSpec
 from aura.kernel.platform_client import platform_channel
 from aura.kernel.serving import topology_of
 from aura.kernel.settings import Environment, Settings, SettingsError
+from aura.kernel.topology import Process
 from generated.aura.mentalhealth.v1.therapy_session_service_pb2 import ScheduleTherapySessionRequest
 from generated.aura.mentalhealth.v1.therapy_session_service_pb2_grpc import TherapySessionServiceStub
 from generated.aura.options.v1.access_pb2 import ROLE_ADMIN, ROLE_OPERATOR, ROLE_PATIENT, ROLE_THERAPIST, Role
@@ -69,7 +70,8 @@ async def fill(settings: Settings, specs: Mapping[str, ModuleSpec]) -> str:
                 await kernel.CreateAccount(request)
             except AlreadyExists:
                 continue
-    address = topology_of(settings, specs).host_of("users").address
+    process = topology_of(settings, specs).host_of("users")
+    address = process.address
     async with grpc.aio.insecure_channel(address) as outside:
         authentication = AuthenticationServiceStub(outside)
         everybody = (*STAFF, *THERAPISTS, *PATIENTS)
@@ -78,7 +80,7 @@ async def fill(settings: Settings, specs: Mapping[str, ModuleSpec]) -> str:
             for person in everybody
         }
         booked = await _book(TherapySessionServiceStub(outside), tokens)
-    return "\n".join(_lines(address, tokens, booked))
+    return "\n".join([*_lines(address, tokens, booked), *_by_rest(process, tokens)])
 
 
 async def _book(sessions: Any, tokens: Mapping[Person, TokenPair]) -> int:
@@ -125,6 +127,19 @@ def _lines(address: str, tokens: Mapping[Person, TokenPair], booked: int) -> Seq
         "",
         "the therapist's calendar:",
         f"  grpcurl -plaintext -H 'authorization: Bearer {own}' -d {calendar} {address} {LIST_SESSIONS}",
+    ]
+
+
+def _by_rest(process: Process, tokens: Mapping[Person, TokenPair]) -> Sequence[str]:
+    """Returns how the same is asked over HTTP, if that is served at a port that is known."""
+    if not process.http_port:
+        return []
+    url = f"http://{process.address.rpartition(':')[0]}:{process.http_port}"
+    token, therapist = tokens[STAFF[0]].access_token, tokens[THERAPISTS[0]].user_id
+    return [
+        "",
+        f"over REST, which {url}/docs shows in a browser:",
+        f"  curl -H 'authorization: Bearer {token}' {url}/api/users/{therapist}",
     ]
 
 

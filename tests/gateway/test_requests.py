@@ -239,6 +239,23 @@ async def test_a_wrong_value_is_refused_with_the_path_of_its_field(client, servi
     assert answer.json["message"].startswith(field)
 
 
+@pytest.mark.parametrize(
+    ("query", "body", "fix"),
+    [
+        ("?stringValu=x", None, "did you mean stringValue?"),
+        ("?book.titel=x", None, "did you mean title?"),
+        ("?unlike=x", None, "is no field of Everything"),
+        ("", {"book": {"author": {"givenNam": "x"}}}, "did you mean givenName?"),
+        ("", {"string_valu": "x"}, "did you mean string_value?"),
+    ],
+)
+async def test_a_name_that_is_nearly_right_is_told_the_right_one(client, query, body, fix):
+    answer = await client("GET" if body is None else "POST", f"/v1/everything{query}", body)
+
+    assert answer.status == 400
+    assert answer.json["message"].endswith(fix)
+
+
 async def test_an_error_does_not_repeat_what_was_sent(client):
     answer = await client("POST", "/v1/everything", {"time": "SECRET", "int32Value": "SECRET"})
 

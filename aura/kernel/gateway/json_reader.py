@@ -17,7 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from aura.kernel.gateway.bindings import WHOLE
 from aura.kernel.gateway.refusals import BadRequest
-from aura.kernel.gateway.values import Unreadable, reader_of, shown
+from aura.kernel.gateway.values import Unreadable, nearest, reader_of, shown
 
 MOST_VALUES = 200_000
 """How many values a body may have, about: Python needs a second for some millions of them, whatever their size."""
@@ -128,7 +128,7 @@ class _Fields:
         for key, item in value.items():
             field = self.known.get(key)
             if field is None:
-                raise Unreadable(f"is no field of {self._name}").inside(shown(key))
+                raise Unreadable(f"is no field of {self._name}{nearest(key, self.known)}").inside(shown(key))
             name = field.name
             if name in given:
                 raise Unreadable(f"is given twice, as {field.name} and as {field.json_name}").inside(name)

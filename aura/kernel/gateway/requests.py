@@ -16,7 +16,7 @@ from aura.kernel.gateway.json_reader import DEEPEST, BodyReader, is_plain, messa
 from aura.kernel.gateway.masks import UpdateMask
 from aura.kernel.gateway.refusals import BadRequest
 from aura.kernel.gateway.templates import Variable
-from aura.kernel.gateway.values import Unreadable, shown, text_reader_of
+from aura.kernel.gateway.values import Unreadable, nearest, shown, text_reader_of
 
 MOST_PARAMETERS = 1000
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -106,7 +106,9 @@ class RequestReader:
         for part in name.split("."):
             found = None if inside is None else _find(inside, part)
             if found is None:
-                raise BadRequest(f"{shown(name)} in the query is no field of {self._message.name}", field=shown(name))
+                fix = nearest(part, inside.fields_by_camelcase_name) if inside is not None else ""
+                text = f"{shown(name)} in the query is no field of {self._message.name}{fix}"
+                raise BadRequest(text, field=shown(name))
             path.append(found.name)
             inside = None if found.is_repeated else found.message_type
         return tuple(path)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import difflib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -43,6 +44,12 @@ def shown(name: str) -> str:
     """Returns a name that a client made up, as far as it may be shown."""
     short = name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}…"
     return "".join(letter if letter.isprintable() else "?" for letter in short) or "a name of nothing"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Returns what somebody may have meant by a name that is not known, as a part of a sentence; empty if nothing."""
+    alike = difflib.get_close_matches(name, known, n=1) if len(name) <= LONGEST_SHOWN else []
+    return f"; did you mean {alike[0]}?" if alike else ""
 
 
 def reader_of(field: FieldDescriptor) -> Reader:
